@@ -1,0 +1,138 @@
+//! Reference values for the tests of the stylegan crates, a development dependency only.
+//!
+//! A golden file is a pair `NAME.json` (a map from case to its parameters) and `NAME.safetensors`
+//! (tensors under the keys `CASE/TENSOR`). The files are read from the folder that the environment
+//! variable `STYLEGAN_GOLDENS` names, else from this crate's own `fixtures/`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use candle_core::{DType, Device, Error, Result, Tensor};
+use serde::de::DeserializeOwned;
+
+/// The folder of reference values for one family, e.g. `stylegan2`.
+pub fn folder(family: &str) -> PathBuf {
+    let root = std::env::var_os("STYLEGAN_GOLDENS")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures")));
+    root.join(family)
+}
+
+/// The names (without extension) of all golden files of a family that start with `prefix`, sorted.
+///
+/// An empty answer is an error: a test that walks nothing proves nothing.
+pub fn names(family: &str, prefix: &str) -> Result<Vec<String>> {
+    let dir = folder(family);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&dir).map_err(|e| error(format!("{}: {e}", dir.display())))? {
+        let path = entry?.path();
+        let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or("");
+        if path.extension().is_some_and(|e| e == "json") && stem.starts_with(prefix) {
+            names.push(stem.to_string());
+        }
+    }
+    if names.is_empty() {
+        return Err(error(format!("no {prefix}*.json in {}", dir.display())));
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// One case of a golden file: its parameters and its tensors.
+pub struct Case<P> {
+    /// `FILE/CASE`, for messages.
+    pub name: String,
+    /// The parameters from the JSON file.
+    pub params: P,
+    /// Tensors by name, in the data type asked for.
+    pub tensors: BTreeMap<String, Tensor>,
+}
+
+impl<P> Case<P> {
+    /// The tensor of that name; an error that names the case where it is missing.
+    pub fn get(&self, name: &str) -> Result<&Tensor> {
+        let missing = || error(format!("golden {} has no tensor {name}", self.name));
+        self.tensors.get(name).ok_or_else(missing)
+    }
+
+    /// All tensors under `prefix`, with the prefix removed.
+    pub fn with_prefix(&self, prefix: &str) -> HashMap<String, Tensor> {
+        let strip =
+            |(k, t): (&String, &Tensor)| Some((k.strip_prefix(prefix)?.to_string(), t.clone()));
+        self.tensors.iter().filter_map(strip).collect()
+    }
+}
+
+/// All cases of the golden file `name` of a family, with tensors converted to `dtype`.
+pub fn load<P: DeserializeOwned>(family: &str, name: &str, dtype: DType) -> Result<Vec<Case<P>>> {
+    let path = folder(family).join(name);
+    let json = std::fs::read_to_string(path.with_extension("json"))
+        .map_err(|e| error(format!("{}.json: {e}", path.display())))?;
+    let params: BTreeMap<String, P> =
+        serde_json::from_str(&json).map_err(|e| error(format!("{}.json: {e}", path.display())))?;
+    let mut tensors = BTreeMap::<String, BTreeMap<String, Tensor>>::new();
+    let file = path.with_extension("safetensors");
+    for (key, tensor) in candle_core::safetensors::load(file, &Device::Cpu)? {
+        if let Some((case, tensor_name)) = key.split_once('/') {
+            let case = tensors.entry(case.to_string()).or_default();
+            case.insert(tensor_name.to_string(), tensor.to_dtype(dtype)?);
+        }
+    }
+    let mut cases = Vec::with_capacity(params.len());
+    for (case, params) in params {
+        let tensors = tensors
+            .remove(&case)
+            .ok_or_else(|| error(format!("{name}.json: no tensors for case {case}")))?;
+        cases.push(Case {
+            name: format!("{name}/{case}"),
+            params,
+            tensors,
+        });
+    }
+    if cases.is_empty() {
+        return Err(error(format!("{name}.json has no cases")));
+    }
+    Ok(cases)
+}
+
+/// The largest absolute difference over the largest magnitude of `expected`.
+///
+/// Shapes must agree, and a value that is not finite is infinitely far off.
+pub fn relative_error(got: &Tensor, expected: &Tensor) -> Result<f64> {
+    if got.dims() != expected.dims() {
+        return Err(error(format!(
+            "shape: expected {:?}, got {:?}",
+            expected.dims(),
+            got.dims()
+        )));
+    }
+    let flat = |t: &Tensor| t.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>();
+    let (got, expected) = (flat(got)?, flat(expected)?);
+    let scale = expected
+        .iter()
+        .fold(0f64, |m, v| m.max(v.abs()))
+        .max(f64::MIN_POSITIVE);
+    let mut worst = 0f64;
+    for (g, e) in got.iter().zip(&expected) {
+        if !g.is_finite() {
+            return Ok(f64::INFINITY);
+        }
+        worst = worst.max((g - e).abs());
+    }
+    Ok(if worst == 0.0 { 0.0 } else { worst / scale })
+}
+
+/// Panics, naming the case and tensor, unless `got` is within `tolerance` of `expected` relative to
+/// the largest magnitude.
+#[track_caller]
+pub fn assert_close(what: &str, got: &Tensor, expected: &Tensor, tolerance: f64) {
+    match relative_error(got, expected) {
+        Ok(e) if e <= tolerance => {}
+        Ok(e) => panic!("{what}: relative error {e:.2e}, allowed {tolerance:.0e}"),
+        Err(e) => panic!("{what}: {e}"),
+    }
+}
+
+fn error(message: String) -> Error {
+    Error::Msg(message)
+}

@@ -1,0 +1,393 @@
+//! First- and second-order gradients.
+//!
+//! candle's `Tensor::backward` forgets how a gradient was computed, so differentiating a gradient
+//! does not fail: it returns a wrong number. For f = x^2 * x at x = 1, d/dx (df/dx)^2 comes back as 24
+//! where 36 is right. Regularizers such as R1, WGAN-GP and path length differentiate gradients, so
+//! this module separates the two orders:
+//!
+//! - [`backward`] and [`backward_for`] give gradients as constants, for an optimizer;
+//! - [`grad`] gives gradients that are part of the graph and can be differentiated again.
+//!
+//! A penalty built on [`grad`] is differentiated by [`backward`], like any other loss. Operators of
+//! this crate that took part in a first-order pass refuse to be differentiated afterwards.
+//!
+//! ```
+//! use candle_core::{Device, Result, Var};
+//! use stylegan_ops::autograd;
+//!
+//! # fn main() -> Result<()> {
+//! let x = Var::new(1f64, &Device::Cpu)?;
+//! let cube = (x.sqr()? * x.as_tensor())?;
+//! let slope = autograd::grad(&cube, &[x.as_tensor()])?.remove(0); // 3 x^2
+//! let penalty = slope.sqr()?; // 9 x^4
+//! let gradients = autograd::backward(&penalty)?;
+//! let curvature = gradients.require("x", &x)?.to_scalar::<f64>()?;
+//! assert!((curvature - 36.0).abs() < 1e-9); // 36 x^3
+//! # Ok(())
+//! # }
+//! ```
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, OnceLock, mpsc};
+
+use candle_core::{Device, Error, Result, Tensor, TensorId, Var, bail};
+
+/// The environment variable that candle reads once per thread, at the thread's first backward pass.
+const KEEP_GRAPH: &str = "CANDLE_GRAD_DO_NOT_DETACH";
+
+/// candle walks the graph recursively, and graphs of gradients are deep.
+const GRAPH_THREAD_STACK_BYTES: usize = 512 << 20;
+
+thread_local! {
+    /// The variables whose gradients the running backward pass wants; `None` means all.
+    static WANTED: RefCell<Option<HashSet<TensorId>>> = const { RefCell::new(None) };
+    /// True while an operator's backward rule runs on a thread that forgets graphs.
+    static IN_FIRST_ORDER_PASS: Cell<bool> = const { Cell::new(false) };
+    /// Whether candle keeps graphs on this thread.
+    static KEEPS_GRAPH: OnceCell<bool> = const { OnceCell::new() };
+}
+
+/// Gradients of a first-order backward pass: constants, by variable.
+#[derive(Debug, Default)]
+pub struct Gradients(HashMap<TensorId, Tensor>);
+
+impl Gradients {
+    /// The gradient of `var`, or `None` where the loss does not depend on it.
+    pub fn get(&self, var: &Tensor) -> Option<&Tensor> {
+        self.0.get(&var.id())
+    }
+
+    /// The gradient of `var`.
+    ///
+    /// # Errors
+    /// Where the loss does not depend on the variable, with its `name`.
+    pub fn require(&self, name: &str, var: &Tensor) -> Result<&Tensor> {
+        match self.get(var) {
+            Some(gradient) => Ok(gradient),
+            None => bail!("{name} received no gradient: the loss does not depend on it"),
+        }
+    }
+
+    /// Adds the gradients of another pass, for example of the next part of a batch.
+    pub fn accumulate(&mut self, other: Gradients) -> Result<()> {
+        for (id, gradient) in other.0 {
+            let sum = match self.0.get(&id) {
+                Some(own) => (own + gradient)?,
+                None => gradient,
+            };
+            self.0.insert(id, sum);
+        }
+        Ok(())
+    }
+}
+
+/// First-order gradients of a loss (its elements are summed) for every variable that it depends on.
+///
+/// The gradients are constants. To differentiate a gradient, use [`grad`].
+///
+/// # Errors
+/// If the loss depends on no variable at all, which is what a gradient of a first-order pass looks
+/// like, or if it was computed from such a gradient by an operator of this crate.
+pub fn backward(loss: &Tensor) -> Result<Gradients> {
+    first_order(loss, None)
+}
+
+/// The same as [`backward`], for `vars` only.
+///
+/// Operators skip the weight gradients of every other variable, which saves about a third of a pass
+/// through a network whose parameters are not being trained.
+pub fn backward_for(loss: &Tensor, vars: &[&Tensor]) -> Result<Gradients> {
+    first_order(loss, Some(vars.iter().map(|v| v.id()).collect()))
+}
+
+/// The gradients of `output` (its elements are summed) with respect to `inputs`, differentiable.
+///
+/// The walk runs on a thread of its own on which candle keeps graphs; it may be called from any
+/// thread. The memory of the backward graph is held until the gradients are dropped.
+///
+/// # Errors
+/// If an input is not a variable (candle keeps gradients of variables only), or the output does not
+/// depend on it.
+pub fn grad(output: &Tensor, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    for (i, input) in inputs.iter().enumerate() {
+        if !input.is_variable() {
+            bail!(
+                "grad: input {i} of shape {:?} is not a variable: make it one with Var::from_tensor before the forward pass",
+                input.dims()
+            );
+        }
+    }
+    let output = output.clone();
+    let inputs: Vec<Tensor> = inputs.iter().map(|&t| t.clone()).collect();
+    on_graph_thread(move || {
+        let _wanted = Wanted::set(Some(inputs.iter().map(|t| t.id()).collect()));
+        let mut store = output.backward()?;
+        let mut take = |(i, input): (usize, &Tensor)| match store.remove(input) {
+            Some(gradient) => Ok(gradient),
+            None => bail!(
+                "grad: the output does not depend on input {i} of shape {:?}",
+                input.dims()
+            ),
+        };
+        inputs.iter().enumerate().map(&mut take).collect()
+    })
+}
+
+fn first_order(loss: &Tensor, wanted: Option<HashSet<TensorId>>) -> Result<Gradients> {
+    if !loss.track_op() {
+        bail!(
+            "backward: the loss depends on no variable. Gradients of a first-order pass are constants; \
+             compute those that are differentiated again with stylegan_ops::autograd::grad"
+        );
+    }
+    let keep = wanted.clone();
+    let _wanted = Wanted::set(wanted);
+    let store = loss.backward()?;
+    let ids = store.get_ids().copied();
+    let kept = ids.filter(|id| keep.as_ref().is_none_or(|k| k.contains(id)));
+    let gradients = kept.filter_map(|id| Some((id, store.get_id(id)?.detach())));
+    Ok(Gradients(gradients.collect()))
+}
+
+/// Restores the previous set of wanted variables when it goes out of scope.
+struct Wanted(Option<HashSet<TensorId>>);
+
+impl Wanted {
+    fn set(wanted: Option<HashSet<TensorId>>) -> Self {
+        Self(WANTED.with(|w| w.replace(wanted)))
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        WANTED.with(|w| w.replace(self.0.take()));
+    }
+}
+
+/// Whether the running backward pass needs the gradient of an operator's argument.
+///
+/// candle expects a gradient for every argument that is tracked, unless it is itself a variable.
+pub(crate) fn needs_gradient(arg: &Tensor) -> bool {
+    let unwanted = |id| WANTED.with(|w| w.borrow().as_ref().is_some_and(|set| !set.contains(&id)));
+    arg.track_op() && !(arg.is_variable() && unwanted(arg.id()))
+}
+
+/// What an operator may be used for, decided where it is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Its result may be differentiated.
+    Differentiable,
+    /// It computed a gradient on a thread that forgets graphs: differentiating it would be wrong.
+    Constant,
+}
+
+impl Order {
+    pub(crate) fn capture() -> Self {
+        if IN_FIRST_ORDER_PASS.get() {
+            Order::Constant
+        } else {
+            Order::Differentiable
+        }
+    }
+
+    /// Runs an operator's backward rule.
+    pub(crate) fn differentiate<T>(self, op: &str, rule: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self == Order::Constant {
+            bail!(
+                "{op}: this tensor is a gradient of a first-order backward pass, and candle would return a \
+                 wrong number for its derivative. Compute it with stylegan_ops::autograd::grad instead"
+            );
+        }
+        let before = IN_FIRST_ORDER_PASS.replace(!keeps_graph()?);
+        let result = rule();
+        IN_FIRST_ORDER_PASS.set(before);
+        result
+    }
+}
+
+/// Whether gradients stay differentiable on the calling thread, found by differentiating one.
+///
+/// This latches the thread's mode, so outside the graph thread it is called inside a backward pass,
+/// when candle has latched it already.
+fn keeps_graph() -> Result<bool> {
+    if let Some(keeps) = KEEPS_GRAPH.with(|k| k.get().copied()) {
+        return Ok(keeps);
+    }
+    let x = Var::new(1f64, &Device::Cpu)?;
+    let slope = (x.sqr()? * x.as_tensor())?.backward()?.remove(&x);
+    let slope = slope.ok_or_else(|| Error::Msg("candle lost the gradient of x^3".into()))?;
+    let curvature = match slope.sqr()?.backward()?.remove(&x) {
+        Some(curvature) => curvature.to_scalar::<f64>()?,
+        None => 0.0,
+    };
+    let keeps = (curvature - 36.0).abs() < 1e-9;
+    KEEPS_GRAPH.with(|k| k.set(keeps).ok());
+    Ok(keeps)
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+fn on_graph_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    static THREAD: OnceLock<std::result::Result<Mutex<mpsc::Sender<Job>>, String>> =
+        OnceLock::new();
+    let stopped = || Error::Msg("the second-order thread has stopped".into());
+    let (reply, answer) = mpsc::channel();
+    let job: Job = Box::new(move || {
+        let result = catch_unwind(AssertUnwindSafe(work));
+        let panicked = |_| {
+            Err(Error::Msg(
+                "grad: candle panicked during the backward walk".into(),
+            ))
+        };
+        // The receiver waits below; it is gone only if its thread was torn down.
+        reply.send(result.unwrap_or_else(panicked)).ok();
+    });
+    match THREAD.get_or_init(start_graph_thread) {
+        Ok(sender) => {
+            let sender = sender.lock().map_err(|_| stopped())?;
+            sender.send(job).map_err(|_| stopped())?;
+        }
+        Err(message) => bail!("second order is not available: {message}"),
+    }
+    answer.recv().map_err(|_| stopped())?
+}
+
+/// Starts the one thread on which candle keeps graphs, and checks that it does.
+fn start_graph_thread() -> std::result::Result<Mutex<mpsc::Sender<Job>>, String> {
+    let (jobs, queue) = mpsc::channel::<Job>();
+    let (ready, latched) = mpsc::channel();
+    let before = std::env::var_os(KEEP_GRAPH);
+    // SAFETY: `set_var` is unsafe because other threads may read the environment through the C
+    // library, outside the lock that std takes. This runs once per process, for the moment it takes
+    // the new thread to run its first backward pass, and touches one variable that only candle reads
+    // (through std, hence under the lock). A thread that runs its very first backward pass in this
+    // moment keeps graphs too, which costs memory but changes no result.
+    unsafe { std::env::set_var(KEEP_GRAPH, "1") };
+    let spawned = std::thread::Builder::new()
+        .name("second-order".into())
+        .stack_size(GRAPH_THREAD_STACK_BYTES)
+        .spawn(move || {
+            ready.send(keeps_graph()).ok();
+            queue.into_iter().for_each(|job| job());
+        });
+    let answer = spawned
+        .map_err(|e| e.to_string())
+        .and_then(|_| latched.recv().map_err(|e| e.to_string()));
+    match before {
+        // SAFETY: as above.
+        Some(value) => unsafe { std::env::set_var(KEEP_GRAPH, value) },
+        // SAFETY: as above.
+        None => unsafe { std::env::remove_var(KEEP_GRAPH) },
+    }
+    match answer? {
+        Ok(true) => Ok(Mutex::new(jobs)),
+        Ok(false) => Err(format!("this candle ignores {KEEP_GRAPH}")),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BiasAct, bias_act};
+
+    fn var(values: &[f64]) -> Result<Var> {
+        Var::from_tensor(&Tensor::new(values, &Device::Cpu)?.reshape((1, values.len()))?)
+    }
+
+    /// Runs `work` on a thread that candle has not latched yet, after the graph thread has started.
+    fn on_fresh_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let x = var(&[1.0])?;
+        grad(&x.sqr()?, &[x.as_tensor()])?;
+        std::thread::scope(|scope| scope.spawn(work).join().unwrap())
+    }
+
+    /// d/dx (dx^3/dx)^2 at 1 by candle alone.
+    fn curvature_by_candle() -> Result<f64> {
+        let x = Var::new(1f64, &Device::Cpu)?;
+        let slope = (x.sqr()? * x.as_tensor())?.backward()?.remove(&x).unwrap();
+        slope.sqr()?.backward()?.remove(&x).unwrap().to_scalar()
+    }
+
+    #[test]
+    fn candle_alone_is_wrong_at_second_order() -> Result<()> {
+        assert_eq!(on_fresh_thread(curvature_by_candle)?, 24.0);
+        Ok(())
+    }
+
+    #[test]
+    fn differentiating_a_first_order_gradient_of_our_ops_is_an_error() -> Result<()> {
+        let message = on_fresh_thread(|| {
+            let x = var(&[1.0, -2.0])?;
+            let s = var(&[3.0, 0.5])?;
+            let image = x.reshape((1, 2, 1, 1))?;
+            let y = crate::modulate(&image, &s)?.sqr()?.sum_all()?;
+            let slope = y.backward()?.remove(&s).unwrap();
+            Ok(slope.sqr()?.sum_all()?.backward().unwrap_err().to_string())
+        })?;
+        assert!(
+            message.contains("stylegan_ops::autograd::grad"),
+            "{message}"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn gradients_of_backward_are_constants() -> Result<()> {
+        let x = var(&[1.0])?;
+        let gradients = backward(&x.powf(3.0)?.sum_all()?)?;
+        let message = backward(&gradients.require("x", &x)?.sqr()?)
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("autograd::grad"), "{message}");
+        Ok(())
+    }
+
+    #[test]
+    fn grad_needs_variables_that_the_output_depends_on() -> Result<()> {
+        let (x, other) = (var(&[1.0])?, var(&[2.0])?);
+        let constant = Tensor::new(1f64, &Device::Cpu)?;
+        let y = x.sqr()?;
+        let message = grad(&y, &[&constant]).unwrap_err().to_string();
+        assert!(message.contains("not a variable"), "{message}");
+        let message = grad(&y, &[other.as_tensor()]).unwrap_err().to_string();
+        assert!(message.contains("does not depend on input 0"), "{message}");
+        Ok(())
+    }
+
+    #[test]
+    fn grad_works_from_many_threads_and_leaves_them_first_order() -> Result<()> {
+        let both_orders = || {
+            let x = Var::new(1f64, &Device::Cpu)?;
+            let slope = grad(&(x.sqr()? * x.as_tensor())?, &[x.as_tensor()])?.remove(0);
+            let right = backward(&slope.sqr()?)?
+                .require("x", &x)?
+                .to_scalar::<f64>()?;
+            Ok((right, curvature_by_candle()?))
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| on_fresh_thread(both_orders)))
+                .collect();
+            for thread in threads {
+                let (right, by_candle) = thread.join().unwrap()?;
+                assert!((right - 36.0).abs() < 1e-9);
+                assert_eq!(by_candle, 24.0);
+            }
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn backward_for_skips_the_other_variables() -> Result<()> {
+        let (x, b) = (var(&[1.0, -2.0])?, Var::new(&[0.5f64, 0.5], &Device::Cpu)?);
+        let y = bias_act(&x, Some(&b), None, &BiasAct::lrelu())?.sum_all()?;
+        let gradients = backward_for(&y, &[x.as_tensor()])?;
+        assert!(gradients.get(&x).is_some() && gradients.get(&b).is_none());
+        Ok(())
+    }
+}

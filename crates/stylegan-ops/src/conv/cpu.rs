@@ -1,0 +1,333 @@
+//! The convolution family on the CPU as matrix products over tiles.
+//!
+//! A pass gathers, for a tile of output pixels, the input pixels under every tap into a matrix that
+//! fits the cache, and multiplies it with the weight. A convolution is one pass. A transposed
+//! convolution of stride s is s * s passes, one per phase of the output grid, each with the taps that
+//! reach it, so no product with an inserted zero is ever computed.
+//!
+//! Tiles depend on sizes only and every output element is computed by one task: results are the same
+//! on any number of threads.
+
+use std::ops::Range;
+
+use pulp::Arch;
+use rayon::prelude::*;
+
+use super::{Derivative, Geometry, WeightLayout};
+use crate::gather::{Picture, Tap, gather, tiles};
+use crate::gemm::{Matrix, MatrixMut, multiply};
+use crate::kernel::Float;
+use crate::parallel::SharedOut;
+
+/// Elements of a gathered matrix: half a megabyte in f32.
+const TILE_ELEMENTS: usize = 128 * 1024;
+/// Fewer tasks than this are split further by output channels.
+const TASKS: usize = 16;
+/// The smallest block of channels that is worth a product of its own.
+const CHANNEL_BLOCK: usize = 16;
+
+/// The output pixels `start + step * j` of both axes, and the taps that reach them.
+struct Pass {
+    taps: Vec<Tap>,
+    start: [usize; 2],
+    step: usize,
+    size: [usize; 2],
+}
+
+/// One pass for a convolution, one per phase for a transposed one.
+fn passes(g: &Geometry, by: Derivative) -> Vec<Pass> {
+    let [kh, kw] = g.kernel;
+    let (stride, padding) = (g.config.stride, g.config.padding as isize);
+    let kernel = || (0..kh).flat_map(move |ky| (0..kw).map(move |kx| (ky, kx)));
+    if by == Derivative::Y {
+        let tap = |(ky, kx)| Tap {
+            kernel: ky * kw + kx,
+            dy: ky as isize - padding,
+            dx: kx as isize - padding,
+        };
+        return vec![Pass {
+            taps: kernel().map(tap).collect(),
+            start: [0, 0],
+            step: 1,
+            size: [g.y[1], g.y[2]],
+        }];
+    }
+    // Output pixel a + stride * j is reached by tap k from input pixel j + (a + padding - k) / stride.
+    let offset = |a: usize, k: usize| {
+        let distance = a as isize + padding - k as isize;
+        (distance.rem_euclid(stride as isize) == 0).then(|| distance.div_euclid(stride as isize))
+    };
+    let pass = |start: [usize; 2]| {
+        let tap = |(ky, kx)| {
+            Some(Tap {
+                kernel: ky * kw + kx,
+                dy: offset(start[0], ky)?,
+                dx: offset(start[1], kx)?,
+            })
+        };
+        let size = [0, 1].map(|axis| (g.x[axis + 1].saturating_sub(start[axis])).div_ceil(stride));
+        Pass {
+            taps: kernel().filter_map(tap).collect(),
+            start,
+            step: stride,
+            size,
+        }
+    };
+    let phases = (0..stride).flat_map(|a| (0..stride).map(move |b| [a, b]));
+    phases
+        .map(pass)
+        .filter(|p| !p.taps.is_empty() && p.size[0] * p.size[1] > 0)
+        .collect()
+}
+
+/// The weight as a matrix `[output channels, input channels * taps]`.
+fn weight_matrix<T: Float>(g: &Geometry, by: Derivative, w: &[T], taps: &[Tap]) -> Vec<T> {
+    let ([outputs, ..], [inputs, ..]) = match by {
+        Derivative::Y => (g.y, g.x),
+        Derivative::X => (g.x, g.y),
+    };
+    let area = g.kernel[0] * g.kernel[1];
+    let output_first = (by == Derivative::Y) == (g.config.layout == WeightLayout::YX);
+    let (output_stride, input_stride) = if output_first {
+        (inputs * area, area)
+    } else {
+        (area, outputs * area)
+    };
+    let columns = inputs * taps.len();
+    let mut matrix = vec![T::zero(); outputs * columns];
+    matrix
+        .par_chunks_mut(columns)
+        .enumerate()
+        .for_each(|(output, row)| {
+            for (input, row) in row.chunks_exact_mut(taps.len()).enumerate() {
+                let start = output * output_stride + input * input_stride;
+                for (to, tap) in row.iter_mut().zip(taps) {
+                    *to = w[start + tap.kernel];
+                }
+            }
+        });
+    matrix
+}
+
+/// The picture across the convolution.
+pub(super) fn convolve<T: Float>(
+    g: &Geometry,
+    by: Derivative,
+    input: &[T],
+    w: &[T],
+    scale: Option<&[T]>,
+    out: &mut [T],
+) {
+    let (from, [outputs, out_h, out_w], step) = match by {
+        Derivative::Y => (g.x, g.y, g.config.stride),
+        Derivative::X => (g.y, g.x, 1),
+    };
+    let input = Picture {
+        data: input,
+        dims: from,
+        scale,
+    };
+    let passes = passes(g, by);
+    let weights: Vec<Vec<T>> = passes
+        .iter()
+        .map(|pass| weight_matrix(g, by, w, &pass.taps))
+        .collect();
+    let mut tasks = Vec::new();
+    for (pass, weight) in passes.iter().zip(&weights) {
+        let depth = from[0] * pass.taps.len();
+        for tile in tiles(
+            g.n,
+            pass.size,
+            (TILE_ELEMENTS / depth.max(1)).clamp(64, 1024),
+        ) {
+            tasks.push((pass, weight, tile));
+        }
+    }
+    let block = channel_block(outputs, tasks.len());
+    let blocks = (0..tasks.len()).flat_map(|task| {
+        (0..outputs)
+            .step_by(block)
+            .map(move |c| (task, c..(c + block).min(outputs)))
+    });
+    let blocks: Vec<(usize, Range<usize>)> = blocks.collect();
+    let shared = SharedOut::new(out);
+    blocks
+        .into_par_iter()
+        .for_each_init(Scratch::new, |scratch, (task, channels)| {
+            let (pass, weight, tile) = &tasks[task];
+            let depth = from[0] * pass.taps.len();
+            let pixels = tile.pixels();
+            let gathered = match input.in_place(0, &pass.taps, step, tile) {
+                Some(data) => Matrix::new(data, depth, pixels, from[1] * from[2]),
+                None => {
+                    let matrix = sized(&mut scratch.gathered, depth * pixels);
+                    Arch::new()
+                        .dispatch(|| gather(&input, 0..from[0], &pass.taps, step, tile, matrix));
+                    Matrix::new(matrix, depth, pixels, pixels)
+                }
+            };
+            let weight = Matrix::new(
+                &weight[channels.start * depth..channels.end * depth],
+                channels.len(),
+                depth,
+                depth,
+            );
+            let plane = out_h * out_w;
+            let first = |sample: usize| (sample * outputs + channels.start) * plane;
+            if pass.step == 1 && tile.samples.len() == 1 {
+                let start = first(tile.samples.start) + tile.rows.start * out_w;
+                let pointer = shared.at(start, (channels.len() - 1) * plane + pixels);
+                // SAFETY: `at` checked that all rows are inside the result. Tasks differ in tile or channels,
+                // and tiles of one pass do not overlap, so no other task writes to these pixels.
+                let mut product =
+                    unsafe { MatrixMut::from_ptr(pointer, channels.len(), pixels, plane) };
+                multiply(&mut product, weight, gathered, g.config.gain, false);
+                return;
+            }
+            let product = sized(&mut scratch.product, channels.len() * pixels);
+            multiply(
+                &mut MatrixMut::new(product, channels.len(), pixels, pixels),
+                weight,
+                gathered,
+                g.config.gain,
+                false,
+            );
+            let mut segments = product.chunks_exact(tile.columns);
+            for channel in 0..channels.len() {
+                for sample in tile.samples.clone() {
+                    for (row, segment) in tile.rows.clone().zip(&mut segments) {
+                        let row = pass.start[0] + row * pass.step;
+                        let start = first(sample) + channel * plane + row * out_w + pass.start[1];
+                        let to = shared.at(start, (tile.columns - 1) * pass.step + 1);
+                        for (column, &value) in segment.iter().enumerate() {
+                            // SAFETY: inside the checked range; passes write to different phases of the grid,
+                            // tasks of one pass to different pixels or channels.
+                            unsafe { *to.add(column * pass.step) = value };
+                        }
+                    }
+                }
+            }
+        });
+}
+
+/// The weight from both pictures, each with an optional scale.
+pub(super) fn weight_gradient<T: Float>(
+    g: &Geometry,
+    x: &[T],
+    y: &[T],
+    [scale_x, scale_y]: [Option<&[T]>; 2],
+    out: &mut [T],
+) {
+    let x = Picture {
+        data: x,
+        dims: g.x,
+        scale: scale_x,
+    };
+    let y = Picture {
+        data: y,
+        dims: g.y,
+        scale: scale_y,
+    };
+    let Some(Pass { taps, size, .. }) = passes(g, Derivative::Y).pop() else {
+        return;
+    };
+    let identity = [Tap {
+        kernel: 0,
+        dy: 0,
+        dx: 0,
+    }];
+    let [y_channels, x_channels] = [g.y[0], g.x[0]];
+    let x_block = x_channels.div_ceil(TASKS).max(CHANNEL_BLOCK / 2);
+    let y_block = channel_block(y_channels, x_channels.div_ceil(x_block));
+    let blocks = (0..x_channels)
+        .step_by(x_block)
+        .flat_map(|i| (0..y_channels).step_by(y_block).map(move |o| (i, o)));
+    let blocks: Vec<(Range<usize>, Range<usize>)> = blocks
+        .map(|(i, o)| {
+            (
+                i..(i + x_block).min(x_channels),
+                o..(o + y_block).min(y_channels),
+            )
+        })
+        .collect();
+    let depth = |channels: &Range<usize>| channels.len() * taps.len();
+    let widest = x_block.min(x_channels) * taps.len() + y_block;
+    let tiles = tiles(g.n, size, (TILE_ELEMENTS / widest).clamp(128, 4096));
+    let product = |scratch: &mut Scratch<T>, (inputs, outputs): &(Range<usize>, Range<usize>)| {
+        let columns = depth(inputs);
+        let mut sum = vec![T::zero(); outputs.len() * columns];
+        for (i, tile) in tiles.iter().enumerate() {
+            let pixels = tile.pixels();
+            let gathered = match x.in_place(inputs.start, &taps, g.config.stride, tile) {
+                Some(data) => Matrix::new(data, columns, pixels, g.x[1] * g.x[2]),
+                None => {
+                    let matrix = sized(&mut scratch.gathered, columns * pixels);
+                    Arch::new().dispatch(|| {
+                        gather(&x, inputs.clone(), &taps, g.config.stride, tile, matrix)
+                    });
+                    Matrix::new(matrix, columns, pixels, pixels)
+                }
+            };
+            let gradient = match y.in_place(outputs.start, &identity, 1, tile) {
+                Some(data) => Matrix::new(data, outputs.len(), pixels, g.y[1] * g.y[2]),
+                None => {
+                    let matrix = sized(&mut scratch.product, outputs.len() * pixels);
+                    Arch::new()
+                        .dispatch(|| gather(&y, outputs.clone(), &identity, 1, tile, matrix));
+                    Matrix::new(matrix, outputs.len(), pixels, pixels)
+                }
+            };
+            let mut sum = MatrixMut::new(&mut sum, outputs.len(), columns, columns);
+            multiply(
+                &mut sum,
+                gradient,
+                gathered.transposed(),
+                g.config.gain,
+                i > 0,
+            );
+        }
+        sum
+    };
+    let sums: Vec<Vec<T>> = blocks.par_iter().map_init(Scratch::new, product).collect();
+    let (y_stride, x_stride) = match g.config.layout {
+        WeightLayout::YX => (x_channels * taps.len(), taps.len()),
+        WeightLayout::XY => (taps.len(), y_channels * taps.len()),
+    };
+    for ((inputs, outputs), sum) in blocks.iter().zip(&sums) {
+        let mut kernels = sum.chunks_exact(taps.len());
+        for output in outputs.clone() {
+            for (input, kernel) in inputs.clone().zip(&mut kernels) {
+                let start = output * y_stride + input * x_stride;
+                out[start..start + taps.len()].copy_from_slice(kernel);
+            }
+        }
+    }
+}
+
+/// How many output channels a task computes, so that there are at least about [`TASKS`].
+fn channel_block(channels: usize, tasks: usize) -> usize {
+    let blocks = TASKS.div_ceil(tasks.max(1));
+    channels.div_ceil(blocks).max(CHANNEL_BLOCK)
+}
+
+/// Buffers that a thread reuses from task to task.
+struct Scratch<T> {
+    gathered: Vec<T>,
+    product: Vec<T>,
+}
+
+impl<T: Float> Scratch<T> {
+    fn new() -> Self {
+        Self {
+            gathered: Vec::new(),
+            product: Vec::new(),
+        }
+    }
+}
+
+fn sized<T: Float>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
+    if buffer.len() < len {
+        buffer.resize(len, T::zero());
+    }
+    &mut buffer[..len]
+}

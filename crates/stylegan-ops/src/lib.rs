@@ -1,0 +1,60 @@
+//! Tensor operators of StyleGAN2 on [candle](candle_core), differentiable as often as you like.
+//!
+//! | operator | what it computes |
+//! |---|---|
+//! | [`modulated_conv2d`], [`modulated_layer`] | convolution with weights scaled per sample by a style |
+//! | [`conv2d_resample`] | convolution with up- or downsampling |
+//! | [`conv2d`], [`conv_transpose2d`], [`conv2d_weight_gradient`] | the convolution family, closed under differentiation |
+//! | [`upfirdn2d`], [`upsample2d`], [`downsample2d`] | resampling with a [`Filter`] |
+//! | [`bias_act`], [`scaled_bias_act`] | bias, noise, activation, gain and clamp |
+//! | [`adain`], [`instance_norm`], [`minibatch_std`], [`normalize_2nd_moment`] | normalisations |
+//! | [`modulate`], [`channel_dot`], [`channel_sum`], [`channel_affine`], [`pixel_sum`] | products and sums per channel |
+//! | [`nn`] | the equalized-learning-rate layers that the networks share |
+//!
+//! Tensors are NCHW, `f32` or `f64`. On the CPU every operator has a kernel that uses all cores and
+//! gives the same result on any number of threads; on CUDA and Metal it is a composition of candle's
+//! own operators. Regularizers differentiate gradients: [`autograd`] keeps that safe.
+//!
+//! ```
+//! use candle_core::{Device, Result, Tensor, Var};
+//! use stylegan_ops::{Filter, ModulatedConv2d, autograd, modulated_conv2d};
+//!
+//! # fn main() -> Result<()> {
+//! let device = Device::Cpu;
+//! let x = Tensor::ones((2, 3, 8, 8), candle_core::DType::F32, &device)?;
+//! let weight = Var::ones((5, 3, 3, 3), candle_core::DType::F32, &device)?;
+//! let style = Tensor::new(&[[1f32, 2.0, 3.0], [3.0, 2.0, 1.0]], &device)?;
+//! let config = ModulatedConv2d { up: 2, padding: 1, demodulate: true, gain: 1.0 };
+//! let y = modulated_conv2d(&x, &weight, &style, &Filter::default(), &config)?;
+//! assert_eq!(y.dims(), [2, 5, 16, 16]);
+//! let gradients = autograd::backward(&y.sqr()?.sum_all()?)?;
+//! assert_eq!(gradients.require("weight", &weight)?.dims(), weight.dims());
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod autograd;
+mod bias_act;
+mod channelwise;
+mod check;
+mod conv;
+mod gather;
+mod gemm;
+mod kernel;
+mod modulated;
+pub mod nn;
+mod norm;
+mod parallel;
+mod resample;
+mod slices;
+#[cfg(test)]
+mod tests;
+mod upfirdn2d;
+
+pub use bias_act::{Activation, BiasAct, bias_act, scaled_bias_act};
+pub use channelwise::{channel_affine, channel_dot, channel_sum, modulate, pixel_sum};
+pub use conv::{Conv2d, Scale, WeightLayout, conv_transpose2d, conv2d, conv2d_weight_gradient};
+pub use modulated::{ModulatedConv2d, modulated_conv2d, modulated_layer};
+pub use norm::{adain, instance_norm, minibatch_std, normalize_2nd_moment};
+pub use resample::{ConvResample, conv2d_resample};
+pub use upfirdn2d::{Filter, UpFirDn2d, downsample2d, upfirdn2d, upsample2d};

@@ -1,0 +1,170 @@
+use candle_core::{Result, Tensor, bail};
+use candle_nn::{Init, Module, VarBuilder};
+
+use crate::{BiasAct, bias_act};
+
+/// Configuration of a [`FullyConnected`] layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FullyConnectedConfig {
+    /// Features of the input.
+    pub in_features: usize,
+    /// Features of the output.
+    pub out_features: usize,
+    /// Whether the layer has a bias.
+    pub bias: bool,
+    /// Activation, gain and clamp behind the product.
+    pub act: BiasAct,
+    /// Learning rate of this layer relative to others; 0.01 in mapping networks.
+    pub lr_multiplier: f64,
+    /// Initial value of the bias as it is used, i.e. after multiplication by `lr_multiplier`.
+    pub bias_init: f64,
+}
+
+impl FullyConnectedConfig {
+    /// A linear layer with a bias that starts at 0 and an `lr_multiplier` of 1.
+    pub fn new(in_features: usize, out_features: usize) -> Self {
+        Self {
+            in_features,
+            out_features,
+            bias: true,
+            act: BiasAct::linear(),
+            lr_multiplier: 1.,
+            bias_init: 0.,
+        }
+    }
+}
+
+/// Fully connected layer with equalized learning rate:
+/// `y = bias_act(gain * x w^T, lr_multiplier * b)` with `gain = lr_multiplier / sqrt(in_features)`.
+///
+/// x is `[N, in_features]`, y is `[N, out_features]`.
+///
+/// Parameters: `weight` `[out_features, in_features]`, initially N(0, 1) / lr_multiplier, and `bias`
+/// `[out_features]`, initially bias_init / lr_multiplier.
+#[derive(Debug, Clone)]
+pub struct FullyConnected {
+    config: FullyConnectedConfig,
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl FullyConnected {
+    /// Builds the layer from the parameters at the path of `vb`.
+    ///
+    /// # Errors
+    /// If a parameter is missing or has another shape.
+    pub fn new(config: FullyConnectedConfig, vb: VarBuilder) -> Result<Self> {
+        let FullyConnectedConfig {
+            in_features,
+            out_features,
+            lr_multiplier,
+            bias_init,
+            ..
+        } = config;
+        let init = Init::Randn {
+            mean: 0.,
+            stdev: 1. / lr_multiplier,
+        };
+        let weight = vb.get_with_hints((out_features, in_features), "weight", init)?;
+        let bias = if config.bias {
+            let init = Init::Const(bias_init / lr_multiplier);
+            Some(vb.get_with_hints(out_features, "bias", init)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            config,
+            weight,
+            bias,
+        })
+    }
+}
+
+impl Module for FullyConnected {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let FullyConnectedConfig {
+            in_features,
+            lr_multiplier,
+            ..
+        } = self.config;
+        if x.rank() != 2 || x.dims()[1] != in_features {
+            bail!(
+                "fully connected: expected x [N, {in_features}], got {:?}",
+                x.dims()
+            )
+        }
+        let gain = lr_multiplier / (in_features as f64).sqrt();
+        let y = (x.contiguous()?.matmul(&self.weight.t()?)? * gain)?;
+        let bias = match &self.bias {
+            Some(bias) if lr_multiplier != 1. => Some((bias * lr_multiplier)?),
+            bias => bias.clone(),
+        };
+        bias_act(&y, bias.as_ref(), None, &self.config.act)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use candle_core::{DType, Device};
+
+    use super::*;
+
+    fn layer(config: FullyConnectedConfig) -> Result<FullyConnected> {
+        let tensor = |v: &[f64], shape: &[usize]| Tensor::from_slice(v, shape, &Device::Cpu);
+        let tensors = HashMap::from([
+            ("weight".to_string(), tensor(&[1., -2., 3., 4.], &[1, 4])?),
+            ("bias".to_string(), tensor(&[5.], &[1])?),
+        ]);
+        FullyConnected::new(
+            config,
+            VarBuilder::from_tensors(tensors, DType::F64, &Device::Cpu),
+        )
+    }
+
+    #[test]
+    fn weight_and_bias_are_scaled_by_the_equalized_gain() -> Result<()> {
+        let x = Tensor::new(&[[1f64, 1., 1., 1.]], &Device::Cpu)?;
+        let config = FullyConnectedConfig::new(4, 1);
+        let y = layer(config)?.forward(&x)?;
+        assert_eq!(y.to_vec2::<f64>()?, [[6. / 2. + 5.]]);
+
+        let config = FullyConnectedConfig {
+            lr_multiplier: 0.5,
+            ..config
+        };
+        let y = layer(config)?.forward(&x)?;
+        assert_eq!(y.to_vec2::<f64>()?, [[0.5 * (6. / 2. + 5.)]]);
+
+        let config = FullyConnectedConfig {
+            bias: false,
+            act: BiasAct::lrelu(),
+            ..config
+        };
+        let y = layer(config)?.forward(&x.neg()?)?;
+        let expected = -0.2 * 2f64.sqrt() * 0.5 * 3.;
+        assert!((y.to_vec2::<f64>()?[0][0] - expected).abs() < 1e-12);
+        Ok(())
+    }
+
+    #[test]
+    fn a_strided_input_is_accepted() -> Result<()> {
+        let wide = Tensor::new(&[[[1f64, 1., 1., 1.], [9., 9., 9., 9.]]], &Device::Cpu)?;
+        let x = wide.narrow(1, 0, 1)?.squeeze(1)?.broadcast_as((3, 4))?;
+        let y = layer(FullyConnectedConfig::new(4, 1))?.forward(&x)?;
+        assert_eq!(y.to_vec2::<f64>()?, [[8.], [8.], [8.]]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_wrong_width_is_an_error_that_names_both_shapes() -> Result<()> {
+        let x = Tensor::zeros((2, 3), DType::F64, &Device::Cpu)?;
+        let error = layer(FullyConnectedConfig::new(4, 1))?
+            .forward(&x)
+            .unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("expected x [N, 4], got [2, 3]"), "{error}");
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! Convolution with built-in up- or downsampling.
+
+use candle_core::{Result, Tensor, bail};
+
+use crate::conv::{Conv2d, WeightLayout, conv_transpose2d, conv2d};
+use crate::upfirdn2d::{Filter, UpFirDn2d, upfirdn2d};
+
+/// How [`conv2d_resample`] resamples, pads and scales.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ConvResample {
+    /// 1, or 2 to double the size.
+    pub up: usize,
+    /// 1, or 2 to halve the size.
+    pub down: usize,
+    /// Zeros around the picture, counted at the higher resolution.
+    pub padding: usize,
+    /// Multiplies the result (the equalized learning rate's weight scale).
+    pub gain: f64,
+}
+
+impl Default for ConvResample {
+    fn default() -> Self {
+        Self {
+            up: 1,
+            down: 1,
+            padding: 0,
+            gain: 1.0,
+        }
+    }
+}
+
+/// A convolution that also resamples the picture.
+///
+/// `x` is `[N,I,H,W]` and `w` is `[O,I,k,k]`.
+///
+/// | `up`, `down` | computed as |
+/// |---|---|
+/// | 1, 1 | a convolution |
+/// | 1, 2 | the filter, then a convolution of stride 2; a 1x1 kernel filters and decimates first |
+/// | 2, 1 | a transposed convolution of stride 2, then the filter with gain 4; a 1x1 kernel convolves first |
+///
+/// Without resampling and going down, the kernel is correlated with the picture; going up it is
+/// convolved (a transposed convolution), as in the networks of Karras et al. 2020 (appendix B).
+///
+/// # Errors
+/// On other shapes, on factors other than 1 and 2, on both at once, and on padding of at least the
+/// kernel size.
+pub fn conv2d_resample(
+    x: &Tensor,
+    w: &Tensor,
+    filter: &Filter,
+    config: &ConvResample,
+) -> Result<Tensor> {
+    resample(x, w, None, filter, config)
+}
+
+/// [`conv2d_resample`] with an optional scale `[N,I]` for the channels of `x`.
+pub(crate) fn resample(
+    x: &Tensor,
+    w: &Tensor,
+    scale: Option<&Tensor>,
+    filter: &Filter,
+    config: &ConvResample,
+) -> Result<Tensor> {
+    let &[_, _, kh, kw] = w.dims() else {
+        bail!(
+            "conv2d_resample: expected a weight of shape [O, I, k, k], got {:?}",
+            w.dims()
+        );
+    };
+    let &[_, _, h, width] = x.dims() else {
+        bail!(
+            "conv2d_resample: expected x of shape [N, I, H, W], got {:?}",
+            x.dims()
+        );
+    };
+    let ConvResample {
+        up,
+        down,
+        padding,
+        gain,
+    } = *config;
+    let [fh, fw] = filter.dims().map(|taps| taps as i64);
+    let conv = Conv2d {
+        stride: 1,
+        padding: 0,
+        gain,
+        layout: WeightLayout::YX,
+    };
+    let pointwise = kh == 1 && kw == 1 && padding == 0;
+    let p = padding as i64;
+    match (up, down) {
+        (1, 1) => conv2d(x, w, scale, &Conv2d { padding, ..conv }),
+        (1, 2) => {
+            // Zeros that keep the filter centred between the samples that are kept.
+            let around = |taps: i64| (p + (taps - 1) / 2, p + (taps - 2) / 2);
+            let ((x0, x1), (y0, y1)) = (around(fw), around(fh));
+            let padding = [x0, x1, y0, y1];
+            let scaled = scale
+                .map(|s| crate::channelwise::modulate(x, s))
+                .transpose()?;
+            let x = scaled.as_ref().unwrap_or(x);
+            if pointwise {
+                let x = upfirdn2d(
+                    x,
+                    filter,
+                    &UpFirDn2d {
+                        down: 2,
+                        padding,
+                        ..Default::default()
+                    },
+                )?;
+                conv2d(&x, w, None, &conv)
+            } else {
+                let x = upfirdn2d(
+                    x,
+                    filter,
+                    &UpFirDn2d {
+                        padding,
+                        ..Default::default()
+                    },
+                )?;
+                conv2d(&x, w, None, &Conv2d { stride: 2, ..conv })
+            }
+        }
+        (2, 1) => {
+            // Zeros around the upsampled picture if it were filtered before the convolution.
+            let around = |taps: i64| (p + (taps + 1) / 2, p + (taps - 2) / 2);
+            let ((x0, x1), (y0, y1)) = (around(fw), around(fh));
+            let fir = UpFirDn2d {
+                gain: 4.0,
+                ..Default::default()
+            };
+            if pointwise {
+                let y = conv2d(x, w, scale, &conv)?;
+                return upfirdn2d(
+                    &y,
+                    filter,
+                    &UpFirDn2d {
+                        up: 2,
+                        padding: [x0, x1, y0, y1],
+                        ..fir
+                    },
+                );
+            }
+            // A kernel of k taps before the filter adds k - 1 pixels on the left; on the right one of
+            // them is the zero that upsampling puts after the last sample.
+            let size = [2 * h - 2 + kh, 2 * width - 2 + kw];
+            let stride = Conv2d {
+                stride: 2,
+                layout: WeightLayout::XY,
+                ..conv
+            };
+            let y = conv_transpose2d(x, w, scale, size, &stride)?;
+            let (kh, kw) = (kh as i64, kw as i64);
+            let padding = [x0 - kw + 1, x1 - kw + 2, y0 - kh + 1, y1 - kh + 2];
+            upfirdn2d(&y, filter, &UpFirDn2d { padding, ..fir })
+        }
+        _ => bail!(
+            "conv2d_resample: expected up and down of 1 or 2 and at most one of them 2, got {up} and {down}"
+        ),
+    }
+}

@@ -1,0 +1,395 @@
+//! Kernels against references over random sizes, and their answers to wrong shapes.
+
+use candle_core::{DType, Device, Result, Tensor};
+use proptest::prelude::*;
+
+use super::{Normal, difference};
+use crate::conv::Geometry;
+use crate::*;
+
+/// References and kernels add in different orders.
+const TOLERANCE: f64 = 1e-12;
+
+/// The inputs in f64 and f32, at a magnitude between tiny and huge.
+fn scaled(t: &Tensor, exponent: i32) -> Result<Tensor> {
+    t.affine(10f64.powi(exponent), 0.0)
+}
+
+fn agree(what: &str, got: &Tensor, expected: &Tensor) {
+    let error = difference(got, expected);
+    assert!(error < TOLERANCE, "{what}: {error}");
+}
+
+fn reference_conv2d(
+    x: &Tensor,
+    w: &Tensor,
+    scale: Option<&Tensor>,
+    config: &Conv2d,
+) -> Result<Tensor> {
+    conv::reference::convolve(&Geometry::of_conv(x, w, config)?, true, x, w, scale)
+}
+
+fn reference_transpose(
+    y: &Tensor,
+    w: &Tensor,
+    scale: Option<&Tensor>,
+    size: [usize; 2],
+    config: &Conv2d,
+) -> Result<Tensor> {
+    conv::reference::convolve(
+        &Geometry::of_transpose(y, w, size, config)?,
+        false,
+        y,
+        w,
+        scale,
+    )
+}
+
+fn reference_weight_gradient(
+    x: &Tensor,
+    y: &Tensor,
+    scale: Option<Scale>,
+    kernel: [usize; 2],
+    config: &Conv2d,
+) -> Result<Tensor> {
+    conv::reference::weight_gradient(
+        &Geometry::of_weight_gradient(x, y, kernel, config)?,
+        x,
+        y,
+        scale,
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    #[test]
+    fn convolutions_equal_their_reference(
+        seed in any::<u64>(), n in 1usize..4, i in 1usize..20, o in 1usize..40, h in 1usize..20, w in 1usize..20,
+        k in 1usize..5, stride in 1usize..4, pad in 0usize..4, transposed_weight in any::<bool>(), scaled_input in any::<bool>(), exponent in -12i32..12,
+    ) {
+        let padding = pad.min(k - 1);
+        prop_assume!(h + 2 * padding >= k && w + 2 * padding >= k);
+        let mut normal = Normal::new(seed);
+        let layout = if transposed_weight { WeightLayout::XY } else { WeightLayout::YX };
+        let config = Conv2d { stride, padding, gain: 0.3, layout };
+        let weight = normal.tensor(&if transposed_weight { [i, o, k, k] } else { [o, i, k, k] });
+        let x = scaled(&normal.tensor(&[n, i, h, w]), exponent).unwrap();
+        let style = scaled_input.then(|| normal.tensor(&[n, i]));
+        let y = conv2d(&x, &weight, style.as_ref(), &config).unwrap();
+        agree("conv2d", &y, &reference_conv2d(&x, &weight, style.as_ref(), &config).unwrap());
+
+        let g = normal.tensor(y.dims());
+        let style = scaled_input.then(|| normal.tensor(&[n, o]));
+        let dx = conv_transpose2d(&g, &weight, style.as_ref(), [h, w], &config).unwrap();
+        agree("conv_transpose2d", &dx, &reference_transpose(&g, &weight, style.as_ref(), [h, w], &config).unwrap());
+
+        let scale = style.as_ref().map(Scale::Y);
+        let dw = conv2d_weight_gradient(&x, &g, scale, [k, k], &config).unwrap();
+        agree("weight gradient", &dw, &reference_weight_gradient(&x, &g, scale, [k, k], &config).unwrap());
+    }
+
+    #[test]
+    fn upfirdn2d_equals_its_reference(
+        seed in any::<u64>(), h in 1usize..40, w in 1usize..40, kh in 1usize..13, kw in 1usize..13, up in 1usize..4, down in 1usize..4,
+        x0 in -2i64..8, x1 in -2i64..8, y0 in -2i64..8, y1 in -2i64..8, flip_filter in any::<bool>(), separable in any::<bool>(),
+    ) {
+        let mut normal = Normal::new(seed);
+        let x = normal.tensor(&[2, 3, h, w]);
+        let filter = Filter::from_tensor(&normal.tensor(&if separable { vec![5] } else { vec![kh, kw] })).unwrap();
+        let config = UpFirDn2d { up, down, padding: [x0, x1, y0, y1], flip_filter, gain: 1.7 };
+        let fits = |size: usize, padding: [i64; 2], taps: usize| {
+            let left = (size * up) as i64 + padding[0].min(0) + padding[1].min(0);
+            left > 0 && (size * up) as i64 + padding[0] + padding[1] >= taps as i64
+        };
+        let [fh, fw] = filter.dims();
+        prop_assume!(fits(h, [y0, y1], fh) && fits(w, [x0, x1], fw));
+        let y = upfirdn2d(&x, &filter, &config).unwrap();
+        let output = [y.dim(2).unwrap(), y.dim(3).unwrap()];
+        agree("upfirdn2d", &y, &upfirdn2d::reference::upfirdn2d(&x, &filter, &config, output).unwrap());
+    }
+
+    #[test]
+    fn bias_act_equals_its_reference(
+        seed in any::<u64>(), n in 1usize..4, c in 1usize..9, h in 1usize..20, w in 1usize..20, lrelu in any::<bool>(),
+        clamp in proptest::option::of(0.1f64..3.0), with_noise in 0usize..3, with_scale in any::<bool>(), with_bias in any::<bool>(), exponent in -3i32..3,
+    ) {
+        let mut normal = Normal::new(seed);
+        let x = scaled(&normal.tensor(&[n, c, h, w]), exponent).unwrap();
+        let b = with_bias.then(|| normal.tensor(&[c]));
+        let noise = [None, Some(normal.tensor(&[n, 1, h, w])), Some(normal.tensor(&[1, 1, h, w]))][with_noise].clone();
+        let scale = normal.tensor(&[n, c]);
+        let config = if lrelu { BiasAct::lrelu() } else { BiasAct::linear() }.with_clamp(clamp);
+        let scale = with_scale.then_some(&scale);
+        let y = match scale {
+            Some(scale) => scaled_bias_act(&x, scale, b.as_ref(), noise.as_ref(), &config),
+            None => bias_act(&x, b.as_ref(), noise.as_ref(), &config),
+        };
+        agree("bias_act", &y.unwrap(), &bias_act::reference::bias_act(&x, scale, b.as_ref(), noise.as_ref(), &config).unwrap());
+    }
+
+    #[test]
+    fn channelwise_ops_equal_their_references(seed in any::<u64>(), n in 1usize..4, c in 1usize..20, h in 1usize..40, w in 1usize..40) {
+        use crate::channelwise::reference;
+        let mut normal = Normal::new(seed);
+        let (x, z) = (normal.tensor(&[n, c, h, w]), normal.tensor(&[n, c, h, w]));
+        let (a, b) = (normal.tensor(&[n, c]), normal.tensor(&[n, c]));
+        agree("modulate", &modulate(&x, &a).unwrap(), &reference::modulate(&x, &a).unwrap());
+        agree("channel_dot", &channel_dot(&x, &z).unwrap(), &reference::channel_dot(&x, &z).unwrap());
+        agree("channel_sum", &channel_sum(&x).unwrap(), &reference::channel_sum(&x).unwrap());
+        agree("channel_affine", &channel_affine(&x, &a, &b).unwrap(), &reference::channel_affine(&x, &a, &b).unwrap());
+        agree("pixel_sum", &pixel_sum(&x).unwrap(), &reference::pixel_sum(&x).unwrap());
+    }
+
+    #[test]
+    fn modulated_convolution_equals_the_textbook_form(
+        seed in any::<u64>(), n in 1usize..4, i in 1usize..9, o in 1usize..9, h in 2usize..9, w in 2usize..9, up in 1usize..3, demodulate in any::<bool>(), pointwise in any::<bool>(),
+    ) {
+        let mut normal = Normal::new(seed);
+        let k = if pointwise { 1 } else { 3 };
+        let (x, weight, s) = (normal.tensor(&[n, i, h, w]), normal.tensor(&[o, i, k, k]), normal.tensor(&[n, i]));
+        let config = ModulatedConv2d { up, padding: k / 2, demodulate, gain: 0.4 };
+        let filter = Filter::default();
+        let y = modulated_conv2d(&x, &weight, &s, &filter, &config).unwrap();
+        agree("modulated_conv2d", &y, &modulated::reference::modulated_conv2d(&x, &weight, &s, &filter, &config).unwrap());
+    }
+}
+
+/// A phase of the output grid with one tap and more rows than the input: it can't be read in place.
+#[test]
+fn a_transposed_convolution_may_reach_beyond_its_input() -> Result<()> {
+    let mut normal = Normal::new(9);
+    let config = Conv2d {
+        stride: 2,
+        ..Default::default()
+    };
+    let (y, w) = (normal.tensor(&[1, 1, 1, 1]), normal.tensor(&[1, 1, 2, 2]));
+    let x = conv_transpose2d(&y, &w, None, [3, 2], &config)?;
+    agree(
+        "conv_transpose2d",
+        &x,
+        &reference_transpose(&y, &w, None, [3, 2], &config)?,
+    );
+    Ok(())
+}
+
+/// The compositions run on GPUs, where regularizers differentiate them twice as well.
+#[test]
+fn references_differentiate_twice_like_the_kernels() -> Result<()> {
+    let mut normal = Normal::new(3);
+    let config = Conv2d {
+        stride: 2,
+        padding: 1,
+        gain: 0.5,
+        layout: WeightLayout::YX,
+    };
+    let act = BiasAct::lrelu();
+    let (x, w, g) = (
+        normal.tensor(&[2, 3, 6, 5]),
+        normal.tensor(&[4, 3, 3, 3]),
+        normal.tensor(&[2, 4, 3, 3]),
+    );
+    let filter = Filter::default();
+    let fir = UpFirDn2d {
+        padding: [2, 1, 2, 1],
+        ..Default::default()
+    };
+    let second_order = |kernels: bool| -> Result<Vec<Tensor>> {
+        let x = candle_core::Var::from_tensor(&x)?;
+        let w = candle_core::Var::from_tensor(&w)?;
+        let y = if kernels {
+            bias_act(
+                &conv2d(&upfirdn2d(&x, &filter, &fir)?, &w, None, &config)?,
+                None,
+                None,
+                &act,
+            )?
+        } else {
+            let filtered = upfirdn2d::reference::upfirdn2d(&x, &filter, &fir, [6, 5])?;
+            let y = reference_conv2d(&filtered, &w, None, &config)?;
+            bias_act::reference::bias_act(&y, None, None, None, &act)?
+        };
+        let slope = autograd::grad(&(y.sqr()? * &g)?.sum_all()?, &[x.as_tensor()])?.remove(0);
+        let gradients = autograd::backward(&slope.sqr()?.sum_all()?)?;
+        [x, w]
+            .iter()
+            .map(|v| gradients.require("variable", v).cloned())
+            .collect()
+    };
+    for (kernel, reference) in second_order(true)?.iter().zip(&second_order(false)?) {
+        agree("second order", kernel, reference);
+    }
+    Ok(())
+}
+
+#[test]
+fn strided_and_offset_inputs_are_accepted() -> Result<()> {
+    let mut normal = Normal::new(4);
+    let x = normal.tensor(&[3, 6, 5, 4]);
+    let view = x.transpose(0, 1)?.narrow(0, 1, 4)?.transpose(2, 3)?;
+    let w = normal.tensor(&[5, 3, 3, 3]);
+    let config = Conv2d {
+        padding: 1,
+        ..Default::default()
+    };
+    agree(
+        "conv2d",
+        &conv2d(&view, &w, None, &config)?,
+        &conv2d(&view.force_contiguous()?, &w, None, &config)?,
+    );
+    let f = Filter::default();
+    agree(
+        "upsample2d",
+        &upsample2d(&view, &f)?,
+        &upsample2d(&view.force_contiguous()?, &f)?,
+    );
+    Ok(())
+}
+
+#[test]
+fn f32_stays_close_to_f64() -> Result<()> {
+    let mut normal = Normal::new(6);
+    let (x, w) = (
+        normal.tensor(&[2, 64, 33, 31]),
+        normal.tensor(&[48, 64, 3, 3]),
+    );
+    let config = Conv2d {
+        padding: 1,
+        ..Default::default()
+    };
+    let single = conv2d(
+        &x.to_dtype(DType::F32)?,
+        &w.to_dtype(DType::F32)?,
+        None,
+        &config,
+    )?;
+    assert!(difference(&single, &conv2d(&x, &w, None, &config)?) < 1e-6);
+    Ok(())
+}
+
+#[test]
+fn nan_stays_nan() -> Result<()> {
+    let x = Tensor::full(f32::NAN, (1, 1, 4, 4), &Device::Cpu)?;
+    let y = bias_act(&x, None, None, &BiasAct::lrelu().with_clamp(Some(1.0)))?;
+    assert!(super::values(&y).iter().all(|v| v.is_nan()));
+    Ok(())
+}
+
+#[test]
+fn wrong_shapes_are_errors_that_name_the_argument() {
+    let mut normal = Normal::new(7);
+    let x = normal.tensor(&[2, 3, 4, 4]);
+    let filter = Filter::default();
+    let config = ModulatedConv2d {
+        up: 1,
+        padding: 1,
+        demodulate: true,
+        gain: 1.0,
+    };
+    let cases: Vec<(Result<Tensor>, &str)> = vec![
+        (
+            modulate(&x, &normal.tensor(&[2, 4])),
+            "modulate: expected s of shape [2, 3], got [2, 4]",
+        ),
+        (
+            channel_sum(&normal.tensor(&[2, 3])),
+            "channel_sum: expected x of shape [N, C, H, W], got [2, 3]",
+        ),
+        (
+            conv2d(&x, &normal.tensor(&[5, 4, 3, 3]), None, &Conv2d::default()),
+            "conv2d: weight [5, 4, 3, 3] expects 4 input channels, got x [2, 3, 4, 4]",
+        ),
+        (
+            conv2d(&x, &normal.tensor(&[5, 3, 7, 7]), None, &Conv2d::default()),
+            "conv2d: a 4x4 picture with padding 0 is smaller than the kernel [7, 7]",
+        ),
+        (
+            bias_act(&x, Some(&normal.tensor(&[4])), None, &BiasAct::lrelu()),
+            "bias_act: expected b of shape [3], got [4]",
+        ),
+        (
+            bias_act(
+                &x,
+                None,
+                Some(&normal.tensor(&[2, 1, 4, 5])),
+                &BiasAct::lrelu(),
+            ),
+            "bias_act: expected noise of shape [2 or 1, 1, 4, 4], got [2, 1, 4, 5]",
+        ),
+        (
+            modulated_conv2d(
+                &x,
+                &normal.tensor(&[5, 3, 3, 3]),
+                &normal.tensor(&[2, 5]),
+                &filter,
+                &config,
+            ),
+            "modulated_conv2d: expected s of shape [2, 3], got [2, 5]",
+        ),
+        (
+            minibatch_std(&normal.tensor(&[6, 3, 4, 4]), Some(4), 1),
+            "minibatch_std: expected a batch that is a multiple of the group size 4, got 6 samples",
+        ),
+        (
+            adain(&x, &normal.tensor(&[2, 3]), &normal.tensor(&[3])),
+            "adain: expected y_b of shape [2, 3], got [3]",
+        ),
+    ];
+    for (result, expected) in cases {
+        let message = result.unwrap_err().to_string();
+        assert!(
+            message.starts_with(expected),
+            "expected {expected:?}, got {message:?}"
+        );
+    }
+}
+
+#[test]
+fn other_data_types_are_errors() -> Result<()> {
+    let x = Tensor::zeros((1, 2, 4, 4), DType::U32, &Device::Cpu)?;
+    let message = channel_sum(&x).unwrap_err().to_string();
+    assert!(
+        message.contains("expected f32 or f64, got U32"),
+        "{message}"
+    );
+    let (x, s) = (
+        Tensor::zeros((1, 2, 4, 4), DType::F32, &Device::Cpu)?,
+        Tensor::zeros((1, 2), DType::F64, &Device::Cpu)?,
+    );
+    let message = modulate(&x, &s).unwrap_err().to_string();
+    assert!(message.contains("one data type"), "{message}");
+    Ok(())
+}
+
+/// Every result is the same on one thread and on many.
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() -> Result<()> {
+    let mut normal = Normal::new(8);
+    let x = normal.tensor(&[5, 40, 17, 19]).to_dtype(DType::F32)?;
+    let w = normal.tensor(&[24, 40, 3, 3]).to_dtype(DType::F32)?;
+    let config = Conv2d {
+        padding: 1,
+        ..Default::default()
+    };
+    let run = || -> Result<Vec<f64>> {
+        let y = conv2d(&x, &w, None, &config)?;
+        let dw = conv2d_weight_gradient(&x, &y, None, [3, 3], &config)?;
+        let up = upsample2d(&y, &Filter::default())?;
+        Ok([y, dw, channel_dot(&up, &up)?]
+            .iter()
+            .flat_map(super::values)
+            .collect())
+    };
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(run)
+    };
+    let one = on(1)?;
+    for threads in [2, 3, 7] {
+        assert!(on(threads)? == one, "{threads} threads");
+    }
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! Tests that go across the operators: kernels against references, gradients against finite
+//! differences.
+
+mod gradients;
+mod kernels;
+
+use candle_core::{DType, Device, Result, Tensor};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+/// N(0,1) tensors from a seed.
+struct Normal(ChaCha8Rng);
+
+impl Normal {
+    fn new(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    fn tensor(&mut self, dims: &[usize]) -> Tensor {
+        let count = dims.iter().product();
+        let values: Vec<f64> = StandardNormal
+            .sample_iter(&mut self.0)
+            .take(count)
+            .collect();
+        Tensor::from_vec(values, dims, &Device::Cpu).unwrap()
+    }
+}
+
+fn values(t: &Tensor) -> Vec<f64> {
+    t.to_dtype(DType::F64)
+        .and_then(|t| t.flatten_all()?.to_vec1())
+        .unwrap()
+}
+
+/// The largest difference relative to the largest magnitude.
+fn difference(got: &Tensor, expected: &Tensor) -> f64 {
+    stylegan_goldens::relative_error(got, expected).unwrap()
+}
+
+fn scalar(t: &Tensor) -> Result<f64> {
+    t.to_dtype(DType::F64)?.to_scalar()
+}

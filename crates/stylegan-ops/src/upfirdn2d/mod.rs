@@ -1,0 +1,186 @@
+//! Upsampling, filtering and downsampling in one operator.
+
+mod cpu;
+mod filter;
+pub(crate) mod reference;
+
+use candle_core::{Result, Shape, Tensor, bail};
+
+use crate::check::dims4;
+use crate::kernel::{Float, Kernel, apply1};
+
+pub use filter::Filter;
+
+/// What [`upfirdn2d`] does besides filtering.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct UpFirDn2d {
+    /// Every sample is followed by `up - 1` zeros.
+    pub up: usize,
+    /// Every `down`-th sample of the result is kept.
+    pub down: usize,
+    /// Zeros added to (or, where negative, samples removed from) the upsampled picture:
+    /// left, right, top, bottom.
+    pub padding: [i64; 4],
+    /// Correlate with the filter as it is, instead of convolving (that is, with the filter rotated).
+    pub flip_filter: bool,
+    /// Multiplies the result.
+    pub gain: f64,
+}
+
+impl Default for UpFirDn2d {
+    fn default() -> Self {
+        Self {
+            up: 1,
+            down: 1,
+            padding: [0; 4],
+            flip_filter: false,
+            gain: 1.0,
+        }
+    }
+}
+
+/// Upsamples with zeros, pads, filters and downsamples every channel.
+///
+/// ```text
+/// u = x with up-1 zeros after every sample, in both directions, then padded    [H*up+y0+y1, W*up+x0+x1]
+/// y[i,j] = gain * sum_{a,b} f[kh-1-a, kw-1-b] u[i*down+a, j*down+b]            (f[a,b] with flip_filter)
+/// ```
+///
+/// `x` is `[N,C,H,W]`; the result has `(H*up + y0 + y1 - kh) / down + 1` rows, rounded down.
+/// The gradient is the same operator with up and down exchanged and the filter flipped, so it can be
+/// differentiated any number of times. Source: Karras et al. 2020 (StyleGAN2), appendix B; 2021
+/// (StyleGAN3), appendix on implementation.
+///
+/// # Errors
+/// If `x` is not `[N,C,H,W]`, `up` or `down` is zero, or nothing is left of the picture.
+pub fn upfirdn2d(x: &Tensor, filter: &Filter, config: &UpFirDn2d) -> Result<Tensor> {
+    let (n, c, h, w) = dims4("upfirdn2d", "x", x)?;
+    if config.up == 0 || config.down == 0 {
+        bail!(
+            "upfirdn2d: expected up and down of at least 1, got {} and {}",
+            config.up,
+            config.down
+        );
+    }
+    let [x0, x1, y0, y1] = config.padding;
+    let [kh, kw] = filter.dims();
+    let rows = out_size(h, config, y0 + y1, kh);
+    let columns = out_size(w, config, x0 + x1, kw);
+    let (Some(rows), Some(columns)) = (rows, columns) else {
+        bail!(
+            "upfirdn2d: nothing is left of a {h}x{w} picture with a {kh}x{kw} filter and {config:?}"
+        );
+    };
+    if !x.device().is_cpu() {
+        return reference::upfirdn2d(x, filter, config, [rows, columns]);
+    }
+    let kernel = Kernel2d {
+        filter: filter.clone(),
+        config: *config,
+        input: [n, c, h, w],
+        output: [rows, columns],
+    };
+    apply1(kernel, x)
+}
+
+/// Doubles the size of a picture, keeping its mean.
+///
+/// [`upfirdn2d`] with `up = 2`, gain 4 and `(k+1)/2`, `(k-2)/2` zeros before and after.
+///
+/// # Errors
+/// If `x` is not `[N,C,H,W]`.
+pub fn upsample2d(x: &Tensor, filter: &Filter) -> Result<Tensor> {
+    let [kh, kw] = filter.dims().map(|k| k as i64);
+    let padding = [(kw + 1) / 2, (kw - 2) / 2, (kh + 1) / 2, (kh - 2) / 2];
+    upfirdn2d(
+        x,
+        filter,
+        &UpFirDn2d {
+            up: 2,
+            padding,
+            gain: 4.0,
+            ..Default::default()
+        },
+    )
+}
+
+/// Halves the size of a picture, keeping its mean.
+///
+/// [`upfirdn2d`] with `down = 2` and `(k-1)/2`, `(k-2)/2` zeros before and after.
+///
+/// # Errors
+/// If `x` is not `[N,C,H,W]`.
+pub fn downsample2d(x: &Tensor, filter: &Filter) -> Result<Tensor> {
+    let [kh, kw] = filter.dims().map(|k| k as i64);
+    let padding = [(kw - 1) / 2, (kw - 2) / 2, (kh - 1) / 2, (kh - 2) / 2];
+    upfirdn2d(
+        x,
+        filter,
+        &UpFirDn2d {
+            down: 2,
+            padding,
+            ..Default::default()
+        },
+    )
+}
+
+fn out_size(size: usize, config: &UpFirDn2d, padding: i64, taps: usize) -> Option<usize> {
+    let span = (size * config.up) as i64 + padding - taps as i64;
+    (size > 0 && span >= 0).then(|| span as usize / config.down + 1)
+}
+
+struct Kernel2d {
+    filter: Filter,
+    config: UpFirDn2d,
+    input: [usize; 4],
+    output: [usize; 2],
+}
+
+impl Kernel2d {
+    /// The padding before and after, along one axis, with which the transposed operator gives back
+    /// `size` samples.
+    fn transposed_padding(&self, before: i64, size: usize, out: usize, taps: usize) -> (i64, i64) {
+        let UpFirDn2d { up, down, .. } = self.config;
+        let after = (size * up) as i64 - (out * down) as i64 + before - up as i64 + 1;
+        (taps as i64 - 1 - before, after)
+    }
+}
+
+impl Kernel<1> for Kernel2d {
+    const NAME: &'static str = "upfirdn2d";
+
+    fn shape(&self) -> Shape {
+        let [n, c, _, _] = self.input;
+        (n, c, self.output[0], self.output[1]).into()
+    }
+
+    fn cpu<T: Float>(&self, [x]: [&[T]; 1], out: &mut [T]) {
+        let [_, _, h, w] = self.input;
+        cpu::upfirdn2d(x, [h, w], &self.filter, &self.config, self.output, out);
+    }
+
+    fn gradients(
+        &self,
+        _: [&Tensor; 1],
+        _: &Tensor,
+        dy: &Tensor,
+        needs: [bool; 1],
+    ) -> Result<[Option<Tensor>; 1]> {
+        if !needs[0] {
+            return Ok([None]);
+        }
+        let [x0, _, y0, _] = self.config.padding;
+        let [_, _, h, w] = self.input;
+        let [kh, kw] = self.filter.dims();
+        let (x0, x1) = self.transposed_padding(x0, w, self.output[1], kw);
+        let (y0, y1) = self.transposed_padding(y0, h, self.output[0], kh);
+        let transposed = UpFirDn2d {
+            up: self.config.down,
+            down: self.config.up,
+            padding: [x0, x1, y0, y1],
+            flip_filter: !self.config.flip_filter,
+            gain: self.config.gain,
+        };
+        Ok([Some(upfirdn2d(dy, &self.filter, &transposed)?)])
+    }
+}
