@@ -9,7 +9,6 @@ pub(crate) struct Matrix<'a, T> {
     rows: usize,
     columns: usize,
     row_stride: usize,
-    column_stride: usize,
 }
 
 impl<'a, T> Matrix<'a, T> {
@@ -24,18 +23,6 @@ impl<'a, T> Matrix<'a, T> {
             rows,
             columns,
             row_stride,
-            column_stride: 1,
-        }
-    }
-
-    /// The transposed matrix, on the same elements.
-    pub(crate) fn transposed(self) -> Self {
-        Self {
-            rows: self.columns,
-            columns: self.rows,
-            row_stride: self.column_stride,
-            column_stride: self.row_stride,
-            ..self
         }
     }
 }
@@ -114,10 +101,10 @@ pub(crate) fn multiply<T: Float>(
             out.row_stride as isize,
             accumulate,
             a.data.as_ptr(),
-            a.column_stride as isize,
+            1,
             a.row_stride as isize,
             b.data.as_ptr(),
-            b.column_stride as isize,
+            1,
             b.row_stride as isize,
             T::one(),
             T::from_f64(gain),

@@ -223,19 +223,10 @@ pub(super) fn weight_gradient<T: Float>(
         dims: g.x,
         scale: scale_x,
     };
-    let y = Picture {
-        data: y,
-        dims: g.y,
-        scale: scale_y,
-    };
     let Some(Pass { taps, size, .. }) = passes(g, Derivative::Y).pop() else {
         return;
     };
-    let identity = [Tap {
-        kernel: 0,
-        dy: 0,
-        dx: 0,
-    }];
+    let y = pixels_first(y, g.y, scale_y);
     let [y_channels, x_channels] = [g.y[0], g.x[0]];
     let x_block = x_channels.div_ceil(TASKS).max(CHANNEL_BLOCK / 2);
     let y_block = channel_block(y_channels, x_channels.div_ceil(x_block));
@@ -254,37 +245,25 @@ pub(super) fn weight_gradient<T: Float>(
     let widest = x_block.min(x_channels) * taps.len() + y_block;
     let tiles = tiles(g.n, size, (TILE_ELEMENTS / widest).clamp(128, 4096));
     let product = |scratch: &mut Scratch<T>, (inputs, outputs): &(Range<usize>, Range<usize>)| {
-        let columns = depth(inputs);
-        let mut sum = vec![T::zero(); outputs.len() * columns];
+        let rows = depth(inputs);
+        let mut sum = vec![T::zero(); rows * outputs.len()];
         for (i, tile) in tiles.iter().enumerate() {
             let pixels = tile.pixels();
             let gathered = match x.in_place(inputs.start, &taps, g.config.stride, tile) {
-                Some(data) => Matrix::new(data, columns, pixels, g.x[1] * g.x[2]),
+                Some(data) => Matrix::new(data, rows, pixels, g.x[1] * g.x[2]),
                 None => {
-                    let matrix = sized(&mut scratch.gathered, columns * pixels);
+                    let matrix = sized(&mut scratch.gathered, rows * pixels);
                     Arch::new().dispatch(|| {
                         gather(&x, inputs.clone(), &taps, g.config.stride, tile, matrix)
                     });
-                    Matrix::new(matrix, columns, pixels, pixels)
+                    Matrix::new(matrix, rows, pixels, pixels)
                 }
             };
-            let gradient = match y.in_place(outputs.start, &identity, 1, tile) {
-                Some(data) => Matrix::new(data, outputs.len(), pixels, g.y[1] * g.y[2]),
-                None => {
-                    let matrix = sized(&mut scratch.product, outputs.len() * pixels);
-                    Arch::new()
-                        .dispatch(|| gather(&y, outputs.clone(), &identity, 1, tile, matrix));
-                    Matrix::new(matrix, outputs.len(), pixels, pixels)
-                }
-            };
-            let mut sum = MatrixMut::new(&mut sum, outputs.len(), columns, columns);
-            multiply(
-                &mut sum,
-                gradient,
-                gathered.transposed(),
-                g.config.gain,
-                i > 0,
-            );
+            let first = tile.samples.start * size[0] * size[1] + tile.rows.start * size[1];
+            let gradient = &y[first * y_channels + outputs.start..];
+            let gradient = Matrix::new(gradient, pixels, outputs.len(), y_channels);
+            let mut sum = MatrixMut::new(&mut sum, rows, outputs.len(), outputs.len());
+            multiply(&mut sum, gathered, gradient, g.config.gain, i > 0);
         }
         sum
     };
@@ -294,14 +273,42 @@ pub(super) fn weight_gradient<T: Float>(
         WeightLayout::XY => (taps.len(), y_channels * taps.len()),
     };
     for ((inputs, outputs), sum) in blocks.iter().zip(&sums) {
-        let mut kernels = sum.chunks_exact(taps.len());
-        for output in outputs.clone() {
-            for (input, kernel) in inputs.clone().zip(&mut kernels) {
-                let start = output * y_stride + input * x_stride;
-                out[start..start + taps.len()].copy_from_slice(kernel);
+        let mut rows = sum.chunks_exact(outputs.len());
+        for input in inputs.clone() {
+            for (tap, row) in (0..taps.len()).zip(&mut rows) {
+                for (output, &value) in outputs.clone().zip(row) {
+                    out[output * y_stride + input * x_stride + tap] = value;
+                }
             }
         }
     }
+}
+
+/// A batch of pictures as `[N, H*W, C]`, with an optional scale `[N,C]`: the order in which a matrix
+/// product sums over pixels fastest.
+fn pixels_first<T: Float>(data: &[T], [channels, h, w]: [usize; 3], scale: Option<&[T]>) -> Vec<T> {
+    /// Pixels of a block, so that one block of all its channels stays in the cache.
+    const BLOCK: usize = 16;
+    let pixels = h * w;
+    let mut out = vec![T::zero(); data.len()];
+    let blocks = out
+        .par_chunks_mut((pixels * channels).max(1))
+        .enumerate()
+        .flat_map(|(n, out)| {
+            let blocks = out.par_chunks_mut(BLOCK * channels).enumerate();
+            blocks.map(move |(block, out)| (n, block * BLOCK, out))
+        });
+    blocks.for_each(|(n, first, out)| {
+        for channel in 0..channels {
+            let plane = n * channels + channel;
+            let scale = scale.map_or(T::one(), |s| s[plane]);
+            let from = &data[plane * pixels + first..];
+            for (to, &value) in out[channel..].iter_mut().step_by(channels).zip(from) {
+                *to = value * scale;
+            }
+        }
+    });
+    out
 }
 
 /// How many output channels a task computes, so that there are at least about [`TASKS`].

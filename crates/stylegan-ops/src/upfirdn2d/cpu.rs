@@ -68,7 +68,8 @@ impl<T: Float> Axis<T> {
 struct Row<T> {
     residues: Vec<Vec<T>>,
     first: i64,
-    sums: Vec<T>,
+    /// One sum for every result of every phase.
+    sums: Vec<Vec<T>>,
 }
 
 impl<T: Float> Row<T> {
@@ -79,7 +80,7 @@ impl<T: Float> Row<T> {
         Self {
             residues: vec![vec![T::zero(); span]; axis.step],
             first,
-            sums: vec![T::zero(); results],
+            sums: vec![vec![T::zero(); results]; axis.phases.len()],
         }
     }
 
@@ -109,23 +110,33 @@ impl<T: Float> Row<T> {
     /// Adds the filtered row to `out`.
     #[inline(always)]
     fn filter_into(&mut self, axis: &Axis<T>, out: &mut [T]) {
-        let period = axis.phases.len();
-        for (phase, taps) in axis.phases.iter().enumerate() {
-            self.sums.fill(T::zero());
+        for (sums, taps) in self.sums.iter_mut().zip(&axis.phases) {
+            sums.fill(T::zero());
             for &(offset, tap) in taps {
                 let position = (offset - self.first) as usize;
                 let lane = &self.residues[position % axis.step][position / axis.step..];
-                for (sum, &sample) in self.sums.iter_mut().zip(lane) {
+                for (sum, &sample) in sums.iter_mut().zip(lane) {
                     *sum += tap * sample;
                 }
             }
-            if period == 1 {
-                for (y, &sum) in out.iter_mut().zip(&self.sums) {
+        }
+        match self.sums.as_slice() {
+            [sums] => {
+                for (y, &sum) in out.iter_mut().zip(sums) {
                     *y += sum;
                 }
-            } else {
-                for (y, &sum) in out.iter_mut().skip(phase).step_by(period).zip(&self.sums) {
-                    *y += sum;
+            }
+            [even, odd] if out.len() % 2 == 0 => {
+                for ((y, &even), &odd) in out.chunks_exact_mut(2).zip(even).zip(odd) {
+                    y[0] += even;
+                    y[1] += odd;
+                }
+            }
+            phases => {
+                for (phase, sums) in phases.iter().enumerate() {
+                    for (y, &sum) in out.iter_mut().skip(phase).step_by(phases.len()).zip(sums) {
+                        *y += sum;
+                    }
                 }
             }
         }
