@@ -1,0 +1,105 @@
+//! The discriminator against the reference values of whole networks.
+
+use std::collections::BTreeSet;
+
+use candle_core::{DType, Device, Result, Var};
+use candle_nn::VarBuilder;
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use serde::Deserialize;
+use stylegan_checkpoint::ParamStore;
+use stylegan_discriminator::{Discriminator, DiscriminatorConfig};
+use stylegan_goldens::{Case, assert_close};
+use stylegan_ops::autograd;
+
+const FORWARD_TOLERANCE: f64 = 1e-4;
+const GRADIENT_TOLERANCE: f64 = 1e-3;
+
+#[derive(Deserialize)]
+struct Params {
+    discriminator: DiscriminatorConfig,
+}
+
+fn cases(dtype: DType) -> Result<Vec<Case<Params>>> {
+    let mut cases = Vec::new();
+    for name in stylegan_goldens::names("stylegan2", "network_")? {
+        cases.extend(stylegan_goldens::load("stylegan2", &name, dtype)?);
+    }
+    Ok(cases)
+}
+
+fn discriminator(case: &Case<Params>, dtype: DType) -> Result<Discriminator> {
+    let vb = VarBuilder::from_tensors(case.with_prefix("D."), dtype, &Device::Cpu);
+    Discriminator::new(&case.params.discriminator, vb)
+}
+
+fn check_logits(dtype: DType) -> Result<()> {
+    for case in cases(dtype)? {
+        let discriminator = discriminator(&case, dtype)?;
+        for (images, logits) in [("img_const", "logits_fake"), ("real", "logits_real")] {
+            let got = discriminator.forward(case.get(images)?, case.tensors.get("c"))?;
+            let what = format!("{} {logits}", case.name);
+            assert_close(&what, &got, case.get(logits)?, FORWARD_TOLERANCE);
+        }
+    }
+    Ok(())
+}
+
+fn check_input_gradient(dtype: DType) -> Result<()> {
+    for case in cases(dtype)? {
+        let discriminator = discriminator(&case, dtype)?;
+        let real = Var::from_tensor(case.get("real")?)?;
+        let logits = discriminator.forward(&real, case.tensors.get("c"))?;
+        let gradient = autograd::grad(&logits.sum_all()?, &[&real])?.remove(0);
+        let what = format!("{} r1_input_grad", case.name);
+        assert_close(
+            &what,
+            &gradient,
+            case.get("r1_input_grad")?,
+            GRADIENT_TOLERANCE,
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn golden_logits_f32() -> Result<()> {
+    check_logits(DType::F32)
+}
+
+#[test]
+fn golden_logits_f64() -> Result<()> {
+    check_logits(DType::F64)
+}
+
+#[test]
+fn golden_gradient_of_the_logits_for_the_images_f32() -> Result<()> {
+    check_input_gradient(DType::F32)
+}
+
+#[test]
+fn golden_gradient_of_the_logits_for_the_images_f64() -> Result<()> {
+    check_input_gradient(DType::F64)
+}
+
+#[test]
+fn golden_parameters_have_the_public_names_and_shapes() -> Result<()> {
+    for case in cases(DType::F32)? {
+        let config = &case.params.discriminator;
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let params = ParamStore::initialize(DType::F32, &Device::Cpu, &mut rng, |vb| {
+            Discriminator::new(config, vb)
+        })?;
+        let got: BTreeSet<_> = params
+            .iter()
+            .map(|(name, var)| (name.to_string(), var.dims().to_vec()))
+            .collect();
+        let expected: BTreeSet<_> = case
+            .with_prefix("D.")
+            .into_iter()
+            .filter(|(name, _)| !name.ends_with("resample_filter"))
+            .map(|(name, tensor)| (name, tensor.dims().to_vec()))
+            .collect();
+        assert_eq!(got, expected, "{}", case.name);
+    }
+    Ok(())
+}

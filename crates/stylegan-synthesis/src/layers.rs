@@ -1,0 +1,170 @@
+use candle_core::{Result, Tensor};
+use candle_nn::{Init, Module, VarBuilder};
+use stylegan_ops::nn::{FullyConnected, FullyConnectedConfig, resample_filter};
+use stylegan_ops::{BiasAct, Filter, ModulatedConv2d, modulated_layer};
+
+use crate::noise::{NoiseMode, normal_maps};
+
+const STANDARD_NORMAL: Init = Init::Randn {
+    mean: 0.,
+    stdev: 1.,
+};
+
+/// The affine map from w to a layer's style, one scale per input channel, initially all 1.
+fn affine(w_dim: usize, channels: usize, gain: f64, vb: VarBuilder) -> Result<FullyConnected> {
+    let config = FullyConnectedConfig {
+        bias_init: 1.,
+        act: BiasAct::linear().scaled(gain),
+        ..FullyConnectedConfig::new(w_dim, channels)
+    };
+    FullyConnected::new(config, vb)
+}
+
+/// Configuration of a [`SynthesisLayer`].
+pub(crate) struct SynthesisLayerConfig<'a> {
+    pub(crate) in_channels: usize,
+    pub(crate) out_channels: usize,
+    pub(crate) w_dim: usize,
+    /// Side of the output.
+    pub(crate) resolution: usize,
+    pub(crate) up: usize,
+    pub(crate) act: BiasAct,
+    pub(crate) filter: &'a Filter,
+}
+
+/// A 3x3 modulated, demodulated convolution with noise, bias and activation.
+///
+/// The weight has no equalized gain, because demodulation divides by its norm.
+///
+/// Parameters: `affine.{weight,bias}`, `weight` `[O, I, 3, 3]`, `bias` `[O]`, `noise_strength` `[]`.
+/// Buffers: `noise_const` `[R, R]`, and `resample_filter` where the layer upsamples.
+#[derive(Debug, Clone)]
+pub(crate) struct SynthesisLayer {
+    affine: FullyConnected,
+    weight: Tensor,
+    bias: Tensor,
+    noise_const: Tensor,
+    noise_strength: Tensor,
+    filter: Filter,
+    conv: ModulatedConv2d,
+    act: BiasAct,
+}
+
+impl SynthesisLayer {
+    pub(crate) fn new(config: SynthesisLayerConfig, vb: VarBuilder) -> Result<Self> {
+        let SynthesisLayerConfig {
+            in_channels,
+            out_channels,
+            w_dim,
+            resolution,
+            up,
+            act,
+            filter,
+        } = config;
+        let filter = if up > 1 {
+            resample_filter(filter, &vb)?
+        } else {
+            filter.clone()
+        };
+        let weight_shape = (out_channels, in_channels, 3, 3);
+        let noise_shape = (resolution, resolution);
+        Ok(Self {
+            affine: affine(w_dim, in_channels, 1., vb.pp("affine"))?,
+            weight: vb.get_with_hints(weight_shape, "weight", STANDARD_NORMAL)?,
+            bias: vb.get_with_hints(out_channels, "bias", Init::Const(0.))?,
+            noise_const: vb.get_with_hints(noise_shape, "noise_const", STANDARD_NORMAL)?,
+            noise_strength: vb.get_with_hints((), "noise_strength", Init::Const(0.))?,
+            filter,
+            conv: ModulatedConv2d {
+                up,
+                padding: 1,
+                demodulate: true,
+                gain: 1.,
+            },
+            act,
+        })
+    }
+
+    /// x `[N, I, H, W]` and w `[N, w_dim]` to `[N, O, H * up, W * up]`.
+    pub(crate) fn forward(&self, x: &Tensor, w: &Tensor, noise: &mut NoiseMode) -> Result<Tensor> {
+        let style = self.affine.forward(w)?;
+        let noise = self.noise(x.dims()[0], noise)?;
+        modulated_layer(
+            x,
+            &self.weight,
+            &style,
+            &self.filter,
+            &self.conv,
+            Some(&self.bias),
+            noise.as_ref(),
+            &self.act,
+        )
+    }
+
+    /// The noise maps `[N or 1, 1, R, R]` times their strength.
+    fn noise(&self, n: usize, mode: &mut NoiseMode) -> Result<Option<Tensor>> {
+        let stored = &self.noise_const;
+        let side = stored.dims()[0];
+        let maps = match mode {
+            NoiseMode::None => return Ok(None),
+            NoiseMode::Const => stored.reshape((1, 1, side, side))?,
+            NoiseMode::Random(rng) => normal_maps(*rng, n, side, stored.dtype(), stored.device())?,
+        };
+        Ok(Some(maps.broadcast_mul(&self.noise_strength)?))
+    }
+}
+
+/// A block's image output: a 1x1 modulated convolution without demodulation, bias, no activation.
+///
+/// Parameters: `affine.{weight,bias}`, `weight` `[C, I, 1, 1]`, `bias` `[C]`.
+#[derive(Debug, Clone)]
+pub(crate) struct ToRgb {
+    affine: FullyConnected,
+    weight: Tensor,
+    bias: Tensor,
+    filter: Filter,
+    conv: ModulatedConv2d,
+    act: BiasAct,
+}
+
+impl ToRgb {
+    pub(crate) fn new(
+        in_channels: usize,
+        img_channels: usize,
+        w_dim: usize,
+        conv_clamp: Option<f64>,
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        // Nothing divides by the weight's norm here, so the style carries the equalized gain.
+        let style_gain = 1. / (in_channels as f64).sqrt();
+        let weight_shape = (img_channels, in_channels, 1, 1);
+        Ok(Self {
+            affine: affine(w_dim, in_channels, style_gain, vb.pp("affine"))?,
+            weight: vb.get_with_hints(weight_shape, "weight", STANDARD_NORMAL)?,
+            bias: vb.get_with_hints(img_channels, "bias", Init::Const(0.))?,
+            filter: Filter::default(),
+            conv: ModulatedConv2d {
+                up: 1,
+                padding: 0,
+                demodulate: false,
+                gain: 1.,
+            },
+            act: BiasAct::linear().with_clamp(conv_clamp),
+        })
+    }
+
+    /// x `[N, I, R, R]` and w `[N, w_dim]` to an image `[N, C, R, R]`.
+    pub(crate) fn forward(&self, x: &Tensor, w: &Tensor) -> Result<Tensor> {
+        let style = self.affine.forward(w)?;
+        modulated_layer(
+            x,
+            &self.weight,
+            &style,
+            &self.filter,
+            &self.conv,
+            Some(&self.bias),
+            None,
+            &self.act,
+        )
+    }
+}

@@ -1,0 +1,50 @@
+//! The StyleGAN2 synthesis network and generator.
+//!
+//! [`Synthesis`] turns intermediate latents ws `[N, num_ws, w_dim]`, one per layer, into images.
+//! [`Generator`] puts a mapping network in front of it.
+//!
+//! Source: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), sections 2
+//! and 4 and appendix B.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+//! use stylegan_checkpoint::ParamStore;
+//! use stylegan_synthesis::{Generator, GeneratorConfig, NoiseMode, SynthesisConfig};
+//!
+//! # fn main() -> candle_core::Result<()> {
+//! let config = GeneratorConfig {
+//!     z_dim: 64,
+//!     synthesis: SynthesisConfig {
+//!         w_dim: 64,
+//!         img_resolution: 16,
+//!         channel_base: 256,
+//!         ..SynthesisConfig::default()
+//!     },
+//!     ..GeneratorConfig::default()
+//! };
+//! let mut rng = ChaCha8Rng::seed_from_u64(0);
+//! let params = ParamStore::initialize(DType::F32, &Device::Cpu, &mut rng, |vb| {
+//!     Generator::new(&config, vb)
+//! })?;
+//! // Inference: no graph is recorded.
+//! let generator = Generator::new(&config, params.frozen_var_builder())?;
+//!
+//! let z = Tensor::randn(0f32, 1., (2, 64), &Device::Cpu)?;
+//! let images = generator.forward(&z, None, 0.7, None, &mut NoiseMode::Random(&mut rng))?;
+//! assert_eq!(images.dims(), [2, 3, 16, 16]);
+//! # Ok(())
+//! # }
+//! ```
+
+mod block;
+mod config;
+mod generator;
+mod layers;
+mod noise;
+mod synthesis;
+
+pub use config::{GeneratorConfig, MappingOptions, SynthesisConfig};
+pub use generator::Generator;
+pub use noise::NoiseMode;
+pub use synthesis::Synthesis;
