@@ -1,0 +1,147 @@
+//! The operators of a StyleGAN2 layer on the shapes of its networks: `cargo bench -p stylegan-benches`.
+//!
+//! Throughput is in multiplications and additions of the direct form, so elements per second read as
+//! operations per second.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use candle_core::{Device, Result, Tensor, Var};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use stylegan_ops::{
+    BiasAct, Conv2d, Filter, ModulatedConv2d, UpFirDn2d, autograd, bias_act, conv_transpose2d,
+    conv2d, conv2d_weight_gradient, downsample2d, modulated_layer, upfirdn2d, upsample2d,
+};
+
+/// Batch, channels and resolution of a square layer: the widest layers of the presets, and those of
+/// the small network of the documents.
+const LAYERS: [[usize; 3]; 5] = [
+    [16, 64, 16],
+    [16, 32, 32],
+    [8, 512, 8],
+    [4, 256, 64],
+    [1, 64, 256],
+];
+
+fn tensor(dims: &[usize], seed: u32) -> Result<Tensor> {
+    let count: usize = dims.iter().product();
+    let hash = |i: u32| (i ^ seed).wrapping_mul(0x9E37_79B9).rotate_left(15);
+    let values: Vec<f32> = (0..count as u32)
+        .map(|i| hash(hash(i)) as f32 / u32::MAX as f32 - 0.5)
+        .collect();
+    Tensor::from_vec(values, dims, &Device::Cpu)
+}
+
+fn convolutions(c: &mut Criterion) -> Result<()> {
+    let config = Conv2d {
+        padding: 1,
+        ..Default::default()
+    };
+    for [n, channels, resolution] in LAYERS {
+        let mut group = c.benchmark_group(format!("conv3x3/{n}x{channels}x{resolution}"));
+        group.throughput(Throughput::Elements(
+            (n * channels * channels * 18 * resolution * resolution) as u64,
+        ));
+        let x = tensor(&[n, channels, resolution, resolution], 1)?;
+        let y = tensor(&[n, channels, resolution, resolution], 2)?;
+        let w = tensor(&[channels, channels, 3, 3], 3)?;
+        group.bench_function("forward", |b| {
+            b.iter(|| black_box(conv2d(&x, &w, None, &config)))
+        });
+        let size = [resolution, resolution];
+        group.bench_function("input gradient", |b| {
+            b.iter(|| black_box(conv_transpose2d(&y, &w, None, size, &config)))
+        });
+        group.bench_function("weight gradient", |b| {
+            b.iter(|| black_box(conv2d_weight_gradient(&x, &y, None, [3, 3], &config)))
+        });
+        group.finish();
+    }
+    Ok(())
+}
+
+fn layers(c: &mut Criterion) -> Result<()> {
+    let filter = Filter::default();
+    let act = BiasAct::lrelu().with_clamp(Some(256.0));
+    for [n, channels, resolution] in LAYERS {
+        for up in [1, 2] {
+            let size = resolution / up;
+            let mut group = c.benchmark_group(format!("layer up{up}/{n}x{channels}x{resolution}"));
+            group.throughput(Throughput::Elements(
+                (n * channels * channels * 18 * size * size) as u64,
+            ));
+            let config = ModulatedConv2d {
+                up,
+                padding: 1,
+                demodulate: true,
+                gain: 0.1,
+            };
+            let x = Var::from_tensor(&tensor(&[n, channels, size, size], 1)?)?;
+            let w = Var::from_tensor(&tensor(&[channels, channels, 3, 3], 2)?)?;
+            let s = Var::from_tensor(&tensor(&[n, channels], 3)?)?;
+            let b = Var::from_tensor(&tensor(&[channels], 4)?)?;
+            let noise = tensor(&[n, 1, resolution, resolution], 5)?;
+            let forward =
+                || modulated_layer(&x, &w, &s, &filter, &config, Some(&b), Some(&noise), &act);
+            group.bench_function("forward", |bench| bench.iter(|| black_box(forward())));
+            group.bench_function("forward and backward", |bench| {
+                bench.iter(|| black_box(forward().and_then(|y| autograd::backward(&y))))
+            });
+            let twice = || {
+                let slope = autograd::grad(&forward()?, &[x.as_tensor()])?.remove(0);
+                autograd::backward(&slope.sqr()?.sum_all()?)
+            };
+            group.bench_function("second order", |bench| bench.iter(|| black_box(twice())));
+            group.finish();
+        }
+    }
+    Ok(())
+}
+
+fn elementwise(c: &mut Criterion) -> Result<()> {
+    let filter = Filter::default();
+    let blur = UpFirDn2d {
+        padding: [2, 1, 2, 1],
+        ..Default::default()
+    };
+    for [n, channels, resolution] in LAYERS {
+        let mut group = c.benchmark_group(format!("elementwise/{n}x{channels}x{resolution}"));
+        let x = tensor(&[n, channels, resolution, resolution], 1)?;
+        let b = tensor(&[channels], 2)?;
+        group.throughput(Throughput::Elements(x.elem_count() as u64));
+        let act = BiasAct::lrelu();
+        group.bench_function("bias_act", |bench| {
+            bench.iter(|| black_box(bias_act(&x, Some(&b), None, &act)))
+        });
+        group.bench_function("blur", |bench| {
+            bench.iter(|| black_box(upfirdn2d(&x, &filter, &blur)))
+        });
+        group.bench_function("up", |bench| {
+            bench.iter(|| black_box(upsample2d(&x, &filter)))
+        });
+        group.bench_function("down", |bench| {
+            bench.iter(|| black_box(downsample2d(&x, &filter)))
+        });
+        group.bench_function("candle affine", |bench| {
+            bench.iter(|| black_box(x.affine(2.0, 1.0)))
+        });
+        group.finish();
+    }
+    Ok(())
+}
+
+fn benchmarks(c: &mut Criterion) {
+    for group in [convolutions, layers, elementwise] {
+        group(c).unwrap_or_else(|e| panic!("a benchmark could not be set up: {e}"));
+    }
+}
+
+criterion_group! {
+    name = kernels;
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    targets = benchmarks
+}
+criterion_main!(kernels);
