@@ -1,0 +1,207 @@
+//! Grids of pictures, and PNG files that are either whole or not there.
+
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
+
+use crate::DataError;
+
+/// Lays out a batch of pictures row by row, `columns` by `rows`.
+///
+/// `images` is `[N, C, H, W]` of any float type on any device, C = 1, 3 or 4. A value x becomes
+/// round((x + 1) * 127.5), clamped to 0..=255. Cells beyond N stay 0 (black, or transparent with
+/// four channels).
+///
+/// # Errors
+/// If the shape is another, N is 0 or more than `columns * rows`, or a value is not a number.
+pub fn to_image(images: &Tensor, columns: usize, rows: usize) -> Result<DynamicImage, DataError> {
+    let (count, channels, height, width) = match *images.dims() {
+        [count, channels @ (1 | 3 | 4), height, width] if height > 0 && width > 0 => {
+            (count, channels, height, width)
+        }
+        _ => {
+            return Err(DataError::InvalidGrid(format!(
+                "expected pictures [N, C, H, W] with C = 1, 3 or 4, found shape {:?}",
+                images.dims()
+            )));
+        }
+    };
+    if count == 0 || columns.checked_mul(rows).is_none_or(|cells| count > cells) {
+        return Err(DataError::InvalidGrid(format!(
+            "expected 1 to {columns}x{rows} pictures, found {count}"
+        )));
+    }
+    let values: Vec<f32> = images
+        .to_device(&Device::Cpu)?
+        .to_dtype(DType::F32)?
+        .flatten_all()?
+        .to_vec1()?;
+    let (grid_width, grid_height) = (columns * width, rows * height);
+    let mut pixels = vec![0u8; grid_width * grid_height * channels];
+    for (cell, picture) in values.chunks_exact(channels * height * width).enumerate() {
+        let (left, top) = (cell % columns * width, cell / columns * height);
+        for (position, &value) in picture.iter().enumerate() {
+            if value.is_nan() {
+                return Err(DataError::InvalidGrid(format!(
+                    "picture {cell} has a value that is not a number (NaN)"
+                )));
+            }
+            let channel = position / (height * width);
+            let (y, x) = (position / width % height, position % width);
+            let pixel = (top + y) * grid_width + left + x;
+            pixels[pixel * channels + channel] = to_byte(value);
+        }
+    }
+    from_pixels(grid_width, grid_height, channels, pixels)
+}
+
+/// -1 becomes 0, 1 becomes 255; the cast clamps.
+fn to_byte(value: f32) -> u8 {
+    ((value + 1.0) * 127.5).round() as u8
+}
+
+fn from_pixels(
+    width: usize,
+    height: usize,
+    channels: usize,
+    pixels: Vec<u8>,
+) -> Result<DynamicImage, DataError> {
+    let too_large = || {
+        DataError::InvalidGrid(format!(
+            "{width}x{height} pixels are too many for a picture"
+        ))
+    };
+    let side = |pixels: usize| u32::try_from(pixels).map_err(|_| too_large());
+    let (width, height) = (side(width)?, side(height)?);
+    match channels {
+        1 => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        3 => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        _ => RgbaImage::from_raw(width, height, pixels).map(DynamicImage::from),
+    }
+    .ok_or_else(too_large)
+}
+
+/// Writes a picture as a well compressed PNG.
+///
+/// It is written to a temporary file in the same folder and renamed, so that `path` never holds
+/// half a picture; an existing file is replaced.
+///
+/// # Errors
+/// If the folder can't be written to.
+pub fn save_png(image: &DynamicImage, path: &Path) -> Result<(), DataError> {
+    let failed = |reason: String| DataError::Write {
+        path: path.to_path_buf(),
+        reason,
+    };
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".").suffix(".png.tmp");
+    // Temporary files are private by default; pictures get the usual permissions.
+    #[cfg(unix)]
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    #[cfg(unix)]
+    builder.permissions(permissions);
+    let mut file = builder
+        .tempfile_in(folder)
+        .map_err(|error| failed(error.to_string()))?;
+    let mut writer = BufWriter::new(file.as_file_mut());
+    let encoder =
+        PngEncoder::new_with_quality(&mut writer, CompressionType::Best, FilterType::Adaptive);
+    image
+        .write_with_encoder(encoder)
+        .map_err(|error| failed(error.to_string()))?;
+    writer.flush().map_err(|error| failed(error.to_string()))?;
+    drop(writer);
+    file.as_file()
+        .sync_all()
+        .map_err(|error| failed(error.to_string()))?;
+    file.persist(path)
+        .map_err(|error| failed(error.error.to_string()))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images(values: &[f32], shape: (usize, usize, usize, usize)) -> Tensor {
+        Tensor::from_slice(values, shape, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn values_are_clamped_and_rounded_to_the_nearest_byte() {
+        let tensor = images(&[-1.0, 1.0, 0.0, -7.0, 7.0, 0.25], (1, 1, 2, 3));
+        let grid = to_image(&tensor, 1, 1).unwrap();
+        assert_eq!(grid.as_bytes(), [0, 255, 128, 0, 255, 159]);
+    }
+
+    #[test]
+    fn pictures_fill_rows_first_and_free_cells_stay_black() {
+        let tensor = images(
+            &[1.0, 1.0, 1.0, 0.0, 0.0, 0.0, -0.5, 0.0, 0.5],
+            (3, 3, 1, 1),
+        );
+        let grid = to_image(&tensor, 2, 2).unwrap().into_rgb8();
+        assert_eq!(grid.dimensions(), (2, 2));
+        let pixels: Vec<[u8; 3]> = grid.pixels().map(|pixel| pixel.0).collect();
+        assert_eq!(pixels, [[255; 3], [128; 3], [64, 128, 191], [0; 3]]);
+    }
+
+    #[test]
+    fn f64_pictures_with_alpha_become_rgba() {
+        let tensor = images(&[0.0; 4], (1, 4, 1, 1))
+            .to_dtype(DType::F64)
+            .unwrap();
+        let grid = to_image(&tensor, 1, 1).unwrap();
+        assert_eq!(grid.color(), image::ColorType::Rgba8);
+    }
+
+    #[test]
+    fn shapes_counts_and_nan_are_errors() {
+        let message = |tensor, columns, rows| {
+            let error: DataError = to_image(&tensor, columns, rows).unwrap_err();
+            error.to_string()
+        };
+        let two = images(&[0.0; 4], (1, 2, 1, 2));
+        assert_eq!(
+            message(two, 1, 1),
+            "grid: expected pictures [N, C, H, W] with C = 1, 3 or 4, found shape [1, 2, 1, 2]"
+        );
+        let five = images(&[0.0; 5], (5, 1, 1, 1));
+        assert_eq!(
+            message(five, 2, 2),
+            "grid: expected 1 to 2x2 pictures, found 5"
+        );
+        let nan = images(&[0.0, f32::NAN], (2, 1, 1, 1));
+        assert_eq!(
+            message(nan, 2, 1),
+            "grid: picture 1 has a value that is not a number (NaN)"
+        );
+    }
+
+    #[test]
+    fn saved_png_reads_back_and_leaves_no_other_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("grid.png");
+        std::fs::write(&path, "old").unwrap();
+        let grid = to_image(&images(&[0.5, -0.5, 0.0], (1, 3, 1, 1)), 1, 1).unwrap();
+        save_png(&grid, &path).unwrap();
+        assert_eq!(image::open(&path).unwrap(), grid);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_an_error_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("missing").join("grid.png");
+        let grid = DynamicImage::new_rgb8(1, 1);
+        let message = save_png(&grid, &path).unwrap_err().to_string();
+        assert!(message.contains("grid.png: can't be written:"), "{message}");
+    }
+}
