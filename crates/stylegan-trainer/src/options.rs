@@ -1,0 +1,299 @@
+//! The options of a run, as they were given, and the ranges that they must be in.
+//!
+//! Every option is optional: a preset fills in the rest for a new run, the checkpoint for a resumed one
+//! (see [`Recipe`](crate::Recipe)).
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use stylegan_data::{Dataset, DatasetOptions};
+use stylegan_losses::AdversarialLoss;
+
+use crate::error::{OptionError, TrainError};
+use crate::presets::Preset;
+use crate::schedule::Schedule;
+
+/// The options of a run as they were given; `None` for those that weren't.
+#[derive(Debug, Clone, Default)]
+pub struct TrainOptions {
+    /// `--cfg`, by default `auto`.
+    pub preset: Option<Preset>,
+    /// `--seed`, by default 0.
+    pub seed: Option<u64>,
+    /// Which pictures to train on.
+    pub data: DataOptions,
+    /// Sizes of the networks.
+    pub network: NetworkOptions,
+    /// Losses and optimizer.
+    pub training: TrainingOptions,
+    /// Length of the run, reports and snapshots.
+    pub schedule: ScheduleOptions,
+}
+
+/// Which pictures to train on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataOptions {
+    /// `--data`, a folder or zip; by default the embedded portraits.
+    pub path: Option<PathBuf>,
+    /// `--resolution`, what pictures are resized to; by default they are used as they are.
+    pub resolution: Option<usize>,
+    /// `--cond`.
+    pub cond: bool,
+    /// `--mirror`.
+    pub mirror: bool,
+    /// `--subset`, by default all.
+    pub subset: Option<usize>,
+}
+
+/// Sizes of the networks, by default the preset's.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkOptions {
+    /// `--channel-base`.
+    pub channel_base: Option<usize>,
+    /// `--channel-max`.
+    pub channel_max: Option<usize>,
+    /// `--z-dim`, by default 512.
+    pub z_dim: Option<usize>,
+    /// `--w-dim`, by default 512.
+    pub w_dim: Option<usize>,
+    /// `--mapping-layers`.
+    pub mapping_layers: Option<usize>,
+}
+
+/// Losses and optimizer, by default the preset's.
+#[derive(Debug, Clone, Default)]
+pub struct TrainingOptions {
+    /// `--batch`.
+    pub batch: Option<usize>,
+    /// `--batch-gpu`, by default the whole batch.
+    pub batch_gpu: Option<usize>,
+    /// `--loss`, by default logistic.
+    pub loss: Option<AdversarialLoss>,
+    /// `--gamma`.
+    pub gamma: Option<f64>,
+    /// `--lr`.
+    pub lr: Option<f64>,
+    /// `--pl-weight`.
+    pub pl_weight: Option<f64>,
+    /// `--mixing-prob`.
+    pub mixing_prob: Option<f64>,
+}
+
+/// Length of the run, reports and snapshots.
+#[derive(Debug, Clone, Default)]
+pub struct ScheduleOptions {
+    /// `--kimg`, by default the preset's.
+    pub kimg: Option<f64>,
+    /// `--tick`, by default 4.
+    pub tick_kimg: Option<f64>,
+    /// `--snap`, by default 50.
+    pub snapshot_ticks: Option<u64>,
+}
+
+impl TrainOptions {
+    /// Checks every option that can be checked without the pictures.
+    ///
+    /// # Errors
+    /// [`OptionError`] naming the option and the range it must be in.
+    pub fn validate(&self) -> Result<(), OptionError> {
+        if let Some(resolution) = self.data.resolution {
+            check_resolution(resolution)?;
+        }
+        let (n, t) = (&self.network, &self.training);
+        let counts = [
+            ("subset", self.data.subset),
+            ("channel-base", n.channel_base),
+            ("channel-max", n.channel_max),
+            ("z-dim", n.z_dim),
+            ("w-dim", n.w_dim),
+            ("mapping-layers", n.mapping_layers),
+            ("batch", t.batch),
+            ("batch-gpu", t.batch_gpu),
+        ];
+        for (option, value) in counts {
+            if value == Some(0) {
+                return Err(OptionError::new(option, 0, "must be at least 1"));
+            }
+        }
+        let weights = [("gamma", t.gamma), ("pl-weight", t.pl_weight)];
+        check_range(&weights, "must be 0 (off) or more", |v| v >= 0.0)?;
+        check_range(&[("lr", t.lr)], "must be more than 0", |v| v > 0.0)?;
+        let probability = [("mixing-prob", t.mixing_prob)];
+        check_range(&probability, "must be from 0 to 1", |v| {
+            (0.0..=1.0).contains(&v)
+        })?;
+        let layers = n.mapping_layers.filter(|&layers| layers > 8);
+        if let Some(layers) = layers {
+            return Err(OptionError::new(
+                "mapping-layers",
+                layers,
+                "must be from 1 to 8",
+            ));
+        }
+        if let (Some(gamma), Some(AdversarialLoss::WganGp)) = (t.gamma, t.loss) {
+            let problem = "R1 isn't part of --loss wgan-gp, which has a gradient penalty of its own; leave the option out";
+            return Err(OptionError::new("gamma", gamma, problem));
+        }
+        self.schedule.resolve(Schedule::new(1.0)).validate()
+    }
+}
+
+impl ScheduleOptions {
+    /// The schedule, with what wasn't given taken from `default`.
+    pub fn resolve(&self, default: Schedule) -> Schedule {
+        Schedule {
+            kimg: self.kimg.unwrap_or(default.kimg),
+            tick_kimg: self.tick_kimg.unwrap_or(default.tick_kimg),
+            snapshot_ticks: self.snapshot_ticks.unwrap_or(default.snapshot_ticks),
+        }
+    }
+}
+
+impl DataOptions {
+    /// Reads the pictures; `seed` chooses the subset.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] that names the file and the rule that it breaks.
+    pub fn open(&self, seed: u64) -> Result<Dataset, TrainError> {
+        Ok(Dataset::open(&DatasetOptions {
+            path: self.path.clone(),
+            resolution: self.resolution,
+            cond: self.cond,
+            mirror: self.mirror,
+            subset: self.subset,
+            seed,
+        })?)
+    }
+
+    /// A short name for the run folder: that of the folder or zip.
+    pub(crate) fn name(&self) -> String {
+        let Some(path) = &self.path else {
+            return "portraits".to_string();
+        };
+        let zip = path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("zip"));
+        let name = if zip {
+            path.file_stem()
+        } else {
+            path.file_name()
+        };
+        let name = name.map_or("data".into(), |name| name.to_string_lossy());
+        let plain = |c: char| if c.is_alphanumeric() { c } else { '_' };
+        name.chars().map(plain).collect()
+    }
+}
+
+/// All adversarial losses, in the order that help texts list them.
+pub const LOSSES: [AdversarialLoss; 3] = [
+    AdversarialLoss::Logistic,
+    AdversarialLoss::WganGp,
+    AdversarialLoss::Hinge,
+];
+
+/// The name of a loss on the command line.
+pub fn loss_name(loss: AdversarialLoss) -> &'static str {
+    match loss {
+        AdversarialLoss::Logistic => "logistic",
+        AdversarialLoss::WganGp => "wgan-gp",
+        AdversarialLoss::Hinge => "hinge",
+    }
+}
+
+/// Checks that the networks can be built for pictures of that size.
+fn check_resolution(resolution: usize) -> Result<(), OptionError> {
+    if resolution.is_power_of_two() && (4..=1024).contains(&resolution) {
+        return Ok(());
+    }
+    let above = resolution.clamp(4, 1024).next_power_of_two();
+    let nearest = match resolution {
+        5..1024 => format!("{} or {above}", above / 2),
+        _ => above.to_string(),
+    };
+    let problem = format!("must be a power of two from 4 to 1024; the nearest is {nearest}");
+    Err(OptionError::new("resolution", resolution, problem))
+}
+
+fn check_range(
+    options: &[(&'static str, Option<f64>)],
+    rule: &str,
+    allowed: impl Fn(f64) -> bool,
+) -> Result<(), OptionError> {
+    for &(option, value) in options {
+        if let Some(value) = value.filter(|v| !(v.is_finite() && allowed(*v))) {
+            return Err(OptionError::new(option, value, rule));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(change: impl FnOnce(&mut TrainOptions)) -> String {
+        let mut options = TrainOptions::default();
+        change(&mut options);
+        options.validate().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn no_options_at_all_are_valid() {
+        assert_eq!(TrainOptions::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn resolutions_that_no_network_has_name_the_nearest() {
+        let resolution = |r| error(|o| o.data.resolution = Some(r));
+        let rule = "must be a power of two from 4 to 1024; the nearest is";
+        assert_eq!(
+            resolution(100),
+            format!("--resolution 100: {rule} 64 or 128")
+        );
+        assert_eq!(resolution(0), format!("--resolution 0: {rule} 4"));
+        assert_eq!(resolution(2), format!("--resolution 2: {rule} 4"));
+        assert_eq!(resolution(5), format!("--resolution 5: {rule} 4 or 8"));
+        assert_eq!(resolution(2048), format!("--resolution 2048: {rule} 1024"));
+    }
+
+    #[test]
+    fn values_out_of_range_name_the_option_and_the_range() {
+        assert_eq!(
+            error(|o| o.training.batch = Some(0)),
+            "--batch 0: must be at least 1"
+        );
+        assert_eq!(
+            error(|o| o.network.mapping_layers = Some(9)),
+            "--mapping-layers 9: must be from 1 to 8"
+        );
+        assert_eq!(
+            error(|o| o.training.mixing_prob = Some(1.5)),
+            "--mixing-prob 1.5: must be from 0 to 1"
+        );
+        assert_eq!(
+            error(|o| o.training.lr = Some(f64::NAN)),
+            "--lr NaN: must be more than 0"
+        );
+        let unused_gamma = error(|o| {
+            o.training.loss = Some(AdversarialLoss::WganGp);
+            o.training.gamma = Some(1.0);
+        });
+        assert!(unused_gamma.starts_with("--gamma 1: R1 isn't part of --loss wgan-gp"));
+    }
+
+    #[test]
+    fn runs_are_named_after_their_pictures() {
+        let name = |path: &str| {
+            let path = Some(PathBuf::from(path));
+            DataOptions {
+                path,
+                ..DataOptions::default()
+            }
+            .name()
+        };
+        assert_eq!(name("pictures/emoji64.zip"), "emoji64");
+        assert_eq!(name("pictures/my cats.v2"), "my_cats_v2");
+        assert_eq!(name(".."), "data");
+        assert_eq!(DataOptions::default().name(), "portraits");
+    }
+}

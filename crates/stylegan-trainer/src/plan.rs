@@ -1,0 +1,201 @@
+//! Everything a run needs to know before it writes its first file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use serde::{Deserialize, Serialize};
+use stylegan_data::{Dataset, Sampler};
+
+use crate::error::{OptionError, TrainError};
+use crate::options::TrainOptions;
+use crate::recipe::Recipe;
+use crate::run_folder::{RunFolder, find_snapshot};
+use crate::schedule::Schedule;
+use crate::snapshot::Snapshot;
+use crate::state::TrainingState;
+
+/// A run that is ready to start: options resolved and checked, pictures found, weights there.
+pub struct Plan {
+    /// Networks, losses, optimizer and which pictures.
+    pub recipe: Recipe,
+    /// Length of the run, reports and snapshots.
+    pub schedule: Schedule,
+    /// The pictures.
+    pub dataset: Dataset,
+    /// Weights, optimizer moments, random generators and counters.
+    pub state: TrainingState,
+    /// The order of the pictures.
+    pub sampler: Sampler,
+    /// The run folder to go on in; a new one where it is `None`.
+    pub folder: Option<RunFolder>,
+    /// The checkpoint that the run goes on from.
+    pub resumed_from: Option<PathBuf>,
+}
+
+/// What `options.json` holds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RunOptions {
+    /// Version of this crate.
+    pub(crate) version: String,
+    /// The run's schedule.
+    pub(crate) schedule: Schedule,
+    /// What is trained, and on what.
+    #[serde(flatten)]
+    pub(crate) recipe: Recipe,
+}
+
+impl Plan {
+    /// Plans a new run.
+    ///
+    /// # Errors
+    /// Options that are out of range or don't fit together, pictures that can't be used, weights that
+    /// don't fit the device.
+    pub fn new(options: &TrainOptions, device: &Device) -> Result<Self, TrainError> {
+        options.validate()?;
+        let seed = options.seed.unwrap_or(0);
+        let dataset = options.data.open(seed)?;
+        let recipe = Recipe::new(options, &dataset)?;
+        let preset = recipe.preset;
+        Ok(Self {
+            schedule: options.schedule.resolve(Schedule::new(preset.kimg())),
+            state: TrainingState::new(&recipe.config, device)?,
+            sampler: Sampler::new(dataset.len(), seed)?,
+            recipe,
+            dataset,
+            folder: None,
+            resumed_from: None,
+        })
+    }
+
+    /// Plans to go on from `file_or_run`.
+    ///
+    /// A run folder goes on in place, from its newest snapshot. A snapshot file starts a new run folder, so
+    /// that nothing which was trained after it is replaced. Either way the options are those of the
+    /// checkpoint, and the schedule is that of its run; see [`Recipe::resumed`] for what can be replaced.
+    ///
+    /// # Errors
+    /// A checkpoint that is missing or damaged, options that contradict it, pictures that aren't those it
+    /// was trained on.
+    pub fn resume(
+        options: &TrainOptions,
+        file_or_run: &Path,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        options.validate()?;
+        let path = find_snapshot(file_or_run)?;
+        let Snapshot {
+            recipe,
+            state,
+            sampler,
+        } = Snapshot::read(&path, device)?;
+        let recipe = recipe.resumed(options)?;
+        let beside = schedule_beside(&path)?;
+        let fallback = beside.unwrap_or(Schedule::new(recipe.preset.kimg()));
+        let schedule = options.schedule.resolve(fallback);
+        let seen = state.images_seen;
+        if schedule.is_complete(seen) {
+            let problem = format!(
+                "{} has already seen {} kimg; give a larger --kimg to train on",
+                path.display(),
+                seen as f64 / 1000.0
+            );
+            return Err(OptionError::new("kimg", schedule.kimg, problem).into());
+        }
+        let dataset = recipe.data.open(recipe.config.seed)?;
+        check_dataset(&recipe, &sampler, &dataset, &path)?;
+        let folder = match file_or_run.is_dir() {
+            true => Some(RunFolder::open(file_or_run)?),
+            false => None,
+        };
+        Ok(Self {
+            recipe,
+            schedule,
+            dataset,
+            state,
+            sampler,
+            folder,
+            resumed_from: Some(path),
+        })
+    }
+
+    /// Decodes every picture, so that a damaged one is found before training starts.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] naming the first picture that can't be read.
+    pub fn verify_pictures(&self) -> Result<(), TrainError> {
+        // The embedded portraits are drawn when they are first seen: nothing can be wrong with them.
+        if self.recipe.data.path.is_some() {
+            self.dataset.verify()?;
+        }
+        Ok(())
+    }
+
+    /// Things worth knowing about the choices made, as lines for the log.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = self.recipe.notes();
+        if let Some(path) = &self.resumed_from {
+            let kimg = self.state.images_seen as f64 / 1000.0;
+            notes.push(format!("resumed from {} at {kimg} kimg", path.display()));
+        }
+        notes
+    }
+
+    /// The complete configuration as JSON, as `options.json` will have it.
+    ///
+    /// # Errors
+    /// [`TrainError::Tensor`] where a number has no JSON form.
+    pub fn to_json(&self) -> Result<String, TrainError> {
+        let options = RunOptions {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            schedule: self.schedule,
+            recipe: self.recipe.clone(),
+        };
+        serde_json::to_string_pretty(&options).map_err(|e| candle_core::Error::wrap(e).into())
+    }
+}
+
+/// The schedule of the run that a snapshot lies in, where it lies in one.
+fn schedule_beside(snapshot: &Path) -> Result<Option<Schedule>, TrainError> {
+    let path = snapshot.with_file_name("options.json");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&path).map_err(TrainError::file("read", &path))?;
+    let options: RunOptions = serde_json::from_str(&text).map_err(|e| {
+        let problem = format!("isn't the options of a run ({e}); move it away to go on without it");
+        TrainError::run(&path, problem)
+    })?;
+    Ok(Some(options.schedule))
+}
+
+/// A run goes on with the pictures that it was started on.
+fn check_dataset(
+    recipe: &Recipe,
+    sampler: &Sampler,
+    dataset: &Dataset,
+    snapshot: &Path,
+) -> Result<(), TrainError> {
+    let generator = &recipe.config.generator;
+    let synthesis = &generator.synthesis;
+    let numbers = [
+        ("pictures", sampler.epoch_len(), dataset.len()),
+        (
+            "pixels a side",
+            synthesis.img_resolution,
+            dataset.resolution(),
+        ),
+        ("channels", synthesis.img_channels, dataset.channels()),
+        ("numbers in a label", generator.c_dim, dataset.label_dim()),
+    ];
+    for (what, trained, found) in numbers {
+        if trained != found {
+            let problem = format!(
+                "was trained with {trained} {what}, but the data has {found}: {}; give the pictures of that training with --data",
+                dataset.describe()
+            );
+            return Err(TrainError::run(snapshot, problem));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,302 @@
+//! The forward and backward passes of each phase.
+
+use candle_core::{DType, Device, Result, Shape, Tensor, bail};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
+use stylegan_discriminator::Discriminator;
+use stylegan_losses as losses;
+use stylegan_losses::AdversarialLoss;
+use stylegan_mapping::broadcast;
+use stylegan_ops::autograd::{Gradients, backward_for};
+use stylegan_synthesis::{Generator, NoiseMode};
+
+use super::data::{Reals, TrainingData};
+use super::stats::{Phase, StepStats, add};
+use crate::config::TrainingConfig;
+use crate::state::TrainingState;
+
+/// Both networks, each as a trainable and as a frozen view of the same weights. A frozen one
+/// records no graph for its own weights.
+pub(super) struct Networks {
+    pub(super) g: Generator,
+    pub(super) g_frozen: Generator,
+    pub(super) d: Discriminator,
+    pub(super) d_frozen: Discriminator,
+}
+
+impl Networks {
+    pub(super) fn new(config: &TrainingConfig, state: &TrainingState) -> Result<Self> {
+        let (g, d) = (&config.generator, &config.discriminator);
+        Ok(Self {
+            g: Generator::new(g, state.g.var_builder())?,
+            g_frozen: Generator::new(g, state.g.frozen_var_builder())?,
+            d: Discriminator::new(d, state.d.var_builder())?,
+            d_frozen: Discriminator::new(d, state.d.frozen_var_builder())?,
+        })
+    }
+}
+
+/// The generator's inputs of one pass.
+pub(super) struct Latents {
+    /// `[n, z_dim]`
+    pub(super) z: Tensor,
+    /// `[n, c_dim]`
+    pub(super) labels: Option<Tensor>,
+    /// Style mixing: the second z and the layer from which on it takes over.
+    pub(super) mixing: Option<(Tensor, usize)>,
+}
+
+/// What the phases of a step work with.
+pub(super) struct Phases<'a> {
+    pub(super) networks: &'a Networks,
+    pub(super) config: &'a TrainingConfig,
+    pub(super) rng: &'a mut ChaCha8Rng,
+    pub(super) device: Device,
+    pub(super) g_params: Vec<&'a Tensor>,
+    pub(super) d_params: Vec<&'a Tensor>,
+    /// For messages.
+    pub(super) minibatch: u64,
+}
+
+impl Phases<'_> {
+    /// The generator's inputs for all passes of a phase, `n` images each.
+    pub(super) fn draw_latents(
+        &mut self,
+        n: usize,
+        data: &mut dyn TrainingData,
+    ) -> Result<Vec<Latents>> {
+        (0..self.config.rounds())
+            .map(|_| {
+                let shape = (n, self.config.generator.z_dim);
+                let z = self.normal(shape)?;
+                let labels = data.labels(n, self.rng)?;
+                let labels = labels.map(|c| c.to_device(&self.device)).transpose()?;
+                let probability = self.config.loss.style_mixing_prob;
+                let num_ws = self.config.generator.synthesis.num_ws();
+                let cutoff = losses::style_mixing_cutoff(probability, num_ws, self.rng)?;
+                let mixing = match cutoff {
+                    Some(cutoff) => Some((self.normal(shape)?, cutoff)),
+                    None => None,
+                };
+                Ok(Latents { z, labels, mixing })
+            })
+            .collect()
+    }
+
+    /// Gradients of the adversarial loss for the generator, and the w of all images.
+    pub(super) fn g_main(
+        &mut self,
+        latents: &[Latents],
+        stats: &mut StepStats,
+    ) -> Result<(Gradients, Tensor)> {
+        let share = 1. / latents.len() as f64;
+        let mut gradients = Gradients::default();
+        let mut all_w = Vec::with_capacity(latents.len());
+        for latents in latents {
+            let (w, ws) = ws(&self.networks.g, latents)?;
+            all_w.push(w.detach());
+            let synthesis = self.networks.g.synthesis();
+            let images = synthesis.forward(&ws, &mut NoiseMode::Random(self.rng))?;
+            let labels = latents.labels.as_ref();
+            let logits = self.networks.d_frozen.forward(&images, labels)?;
+            let loss = self.config.loss.adversarial.generator(&logits)?;
+            let loss = (loss.mean_all()? * share)?;
+            stats.loss_g += self.finite(Phase::Gmain, "the loss", &loss)?;
+            gradients.accumulate(backward_for(&loss, &self.g_params)?)?;
+        }
+        Ok((gradients, Tensor::cat(&all_w, 0)?))
+    }
+
+    /// The noise images of path length regularization for all passes of a phase, `n` each.
+    pub(super) fn draw_image_noise(&mut self, n: usize) -> Result<Vec<Tensor>> {
+        let config = &self.config.generator.synthesis;
+        let (side, channels) = (config.img_resolution, config.img_channels);
+        (0..self.config.rounds())
+            .map(|_| losses::path_length_noise(&self.normal((n, channels, side, side))?))
+            .collect()
+    }
+
+    /// Gradients of path length regularization, and the new moving average of the lengths.
+    ///
+    /// Every pass starts from the average before the step, and the new averages of the passes are
+    /// averaged: the average advances once per step, however many passes there are.
+    pub(super) fn g_reg(
+        &mut self,
+        weight: f64,
+        mean: f64,
+        latents: &[Latents],
+        image_noise: &[Tensor],
+        stats: &mut StepStats,
+    ) -> Result<(Gradients, f64)> {
+        let loss = &self.config.loss;
+        let share = 1. / latents.len() as f64;
+        let mut gradients = Gradients::default();
+        let mut mean_after = 0.;
+        for (latents, image_noise) in latents.iter().zip(image_noise) {
+            let (_, ws) = ws(&self.networks.g, latents)?;
+            let synthesis = self.networks.g.synthesis();
+            let mut noise = NoiseMode::Random(self.rng);
+            let path_length = losses::path_length(&ws, image_noise, mean, loss.pl_decay, |ws| {
+                synthesis.forward(ws, &mut noise)
+            })?;
+            let penalty = (path_length.penalty.mean_all()? * share)?;
+            let penalty = self.finite(Phase::Greg, "the path length penalty", &penalty)?;
+            add(&mut stats.pl_penalty, penalty);
+            let length = number(&path_length.lengths.mean_all()?)?;
+            add(&mut stats.pl_length, length * share);
+            mean_after += path_length.mean * share;
+            let weight = loss.pl_weight * weight * share;
+            gradients.accumulate(path_length.backward(weight, &self.g_params)?)?;
+        }
+        stats.pl_mean = Some(mean_after);
+        Ok((gradients, mean_after))
+    }
+
+    /// Gradients of the discriminator's loss. Generated and real images go through one after the
+    /// other, so that only one graph is held at a time.
+    pub(super) fn d_main(
+        &mut self,
+        reals: &[Reals],
+        latents: &[Latents],
+        stats: &mut StepStats,
+    ) -> Result<Gradients> {
+        let loss = &self.config.loss;
+        let d = &self.networks.d;
+        let share = 1. / latents.len() as f64;
+        let mut gradients = Gradients::default();
+        for (real, latents) in reals.iter().zip(latents) {
+            let fakes = self.generate(latents)?;
+            let logits = d.forward(&fakes, latents.labels.as_ref())?;
+            let fake_loss = loss.adversarial.discriminator_fake(&logits)?;
+            let fake_loss = (fake_loss.mean_all()? * share)?;
+            stats.loss_d +=
+                self.finite(Phase::Dmain, "the loss of generated images", &fake_loss)?;
+            stats.score_fake += number(&logits.mean_all()?)? * share;
+            stats.sign_fake += number(&logits.sign()?.mean_all()?)? * share;
+            gradients.accumulate(backward_for(&fake_loss, &self.d_params)?)?;
+
+            let logits = d.forward(&real.images, real.labels.as_ref())?;
+            let real_loss = loss.adversarial.discriminator_real(&logits)?;
+            let mut real_loss = (real_loss.mean_all()? * share)?;
+            stats.loss_d += self.finite(Phase::Dmain, "the loss of real images", &real_loss)?;
+            stats.score_real += number(&logits.mean_all()?)? * share;
+            stats.sign_real += number(&logits.sign()?.mean_all()?)? * share;
+            if loss.adversarial == AdversarialLoss::WganGp && loss.drift > 0. {
+                let drift = losses::drift(&logits)?.mean_all()?;
+                real_loss = (real_loss + (drift * (loss.drift * share))?)?;
+            }
+            gradients.accumulate(backward_for(&real_loss, &self.d_params)?)?;
+
+            if loss.adversarial == AdversarialLoss::WganGp && loss.gp_lambda > 0. {
+                let penalty = self.wgan_penalty(real, &fakes)?;
+                let penalty = (penalty * share)?;
+                let value = self.finite(Phase::Dmain, "the gradient penalty", &penalty)?;
+                add(&mut stats.gp_penalty, value);
+                let weighted = (penalty * loss.gp_lambda)?;
+                gradients.accumulate(backward_for(&weighted, &self.d_params)?)?;
+            }
+        }
+        Ok(gradients)
+    }
+
+    /// WGAN-GP's penalty between real and generated images, under the real images' labels.
+    fn wgan_penalty(&mut self, real: &Reals, fakes: &Tensor) -> Result<Tensor> {
+        let n = fakes.dim(0)?;
+        let eps: Vec<f32> = (0..n).map(|_| self.rng.random()).collect();
+        let eps = Tensor::from_vec(eps, (n, 1, 1, 1), &self.device)?;
+        let target = self.config.loss.gp_target;
+        let penalty = losses::wgan_gp(&real.images, fakes, &eps, target, |x| {
+            self.networks.d.forward(x, real.labels.as_ref())
+        })?;
+        penalty.penalty.mean_all()
+    }
+
+    /// Gradients of R1 on real images, and of R2 on generated ones where `latents` has any.
+    pub(super) fn d_reg(
+        &mut self,
+        weight: f64,
+        reals: &[Reals],
+        latents: &[Latents],
+        stats: &mut StepStats,
+    ) -> Result<Gradients> {
+        let loss = &self.config.loss;
+        let d = &self.networks.d;
+        let share = 1. / reals.len() as f64;
+        let mut gradients = Gradients::default();
+        if loss.r1_gamma > 0. {
+            for real in reals {
+                let r1 = losses::r1_penalty(&real.images, |x| d.forward(x, real.labels.as_ref()))?;
+                let penalty = (r1.penalty.mean_all()? * share)?;
+                add(
+                    &mut stats.r1_penalty,
+                    self.finite(Phase::Dreg, "R1", &penalty)?,
+                );
+                let weighted = (penalty * (loss.r1_gamma / 2. * weight))?;
+                gradients.accumulate(backward_for(&weighted, &self.d_params)?)?;
+            }
+        }
+        for latents in latents {
+            let fakes = self.generate(latents)?;
+            let r2 = losses::r2_penalty(&fakes, |x| d.forward(x, latents.labels.as_ref()))?;
+            let penalty = (r2.penalty.mean_all()? * share)?;
+            add(
+                &mut stats.r2_penalty,
+                self.finite(Phase::Dreg, "R2", &penalty)?,
+            );
+            let weighted = (penalty * (loss.r2_gamma / 2. * weight))?;
+            gradients.accumulate(backward_for(&weighted, &self.d_params)?)?;
+        }
+        Ok(gradients)
+    }
+
+    /// Images of the frozen generator: constants.
+    pub(super) fn generate(&mut self, latents: &Latents) -> Result<Tensor> {
+        let generator = &self.networks.g_frozen;
+        let (_, ws) = ws(generator, latents)?;
+        generator
+            .synthesis()
+            .forward(&ws, &mut NoiseMode::Random(self.rng))
+    }
+
+    /// Standard normal numbers, drawn on the CPU.
+    fn normal(&mut self, shape: impl Into<Shape>) -> Result<Tensor> {
+        let shape = shape.into();
+        let draw = |_| self.rng.sample::<f32, _>(StandardNormal);
+        let values: Vec<f32> = (0..shape.elem_count()).map(draw).collect();
+        Tensor::from_vec(values, shape, &self.device)
+    }
+
+    /// The value of a scalar, which must be finite.
+    fn finite(&self, phase: Phase, what: &str, scalar: &Tensor) -> Result<f64> {
+        let value = number(scalar)?;
+        if !value.is_finite() {
+            bail!(
+                "{phase}, minibatch {}: {what} is {value}. The training has diverged: resume an \
+                 earlier checkpoint with a lower learning rate or a larger gamma",
+                self.minibatch
+            );
+        }
+        Ok(value)
+    }
+}
+
+/// w `[n, w_dim]` of the first latents, and ws `[n, num_ws, w_dim]` with mixed styles.
+fn ws(generator: &Generator, latents: &Latents) -> Result<(Tensor, Tensor)> {
+    let num_ws = generator.synthesis().num_ws();
+    let labels = latents.labels.as_ref();
+    let w = generator.mapping().forward(Some(&latents.z), labels)?;
+    let ws = broadcast(&w, num_ws)?;
+    let ws = match &latents.mixing {
+        Some((z, cutoff)) => {
+            let second = generator.mapping().forward(Some(z), labels)?;
+            losses::mix_styles(&ws, &broadcast(&second, num_ws)?, *cutoff)?
+        }
+        None => ws,
+    };
+    Ok((w, ws))
+}
+
+fn number(scalar: &Tensor) -> Result<f64> {
+    scalar.to_dtype(DType::F64)?.to_scalar()
+}

@@ -1,0 +1,125 @@
+//! The command line of stylegan-rs: `cargo xtask train` and `cargo xtask generate`.
+//!
+//! Logs go to standard error, results (paths of what was written) to standard output.
+
+mod device;
+mod generate;
+mod progress;
+mod seeds;
+mod train;
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+use tracing::level_filters::LevelFilter;
+
+use crate::progress::Terminal;
+
+/// Training allocates and frees large tensors all the time, from many threads.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// Train StyleGAN2 on your pictures, and make new ones with it.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// Threads to compute with; results never depend on it [default: all cores]
+    #[arg(long, value_name = "N", global = true)]
+    threads: Option<usize>,
+
+    /// Also log every step and what the libraries do
+    #[arg(long, short, global = true)]
+    verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Train(Box<train::Args>),
+    Generate(generate::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let terminal = Terminal::new();
+    match run(&cli, &terminal) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal.line(&format!("error: {}", with_causes(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli, terminal: &Terminal) -> Result<()> {
+    let level = if cli.verbose {
+        LevelFilter::DEBUG
+    } else {
+        LevelFilter::WARN
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(terminal.clone())
+        .without_time()
+        .with_target(cli.verbose)
+        .init();
+    if let Some(threads) = cli.threads {
+        set_threads(threads)?;
+    }
+    match &cli.command {
+        Command::Train(args) => train::run(args, terminal),
+        Command::Generate(args) => generate::run(args, terminal),
+    }
+}
+
+fn set_threads(threads: usize) -> Result<()> {
+    anyhow::ensure!(threads > 0, "--threads 0: must be at least 1");
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()
+        .with_context(|| format!("--threads {threads}: cannot start the threads"))
+}
+
+/// Writes a line to standard output, which may be a closed pipe.
+fn print_result(line: impl Display) -> Result<()> {
+    writeln!(io::stdout(), "{line}").context("cannot write to standard output")
+}
+
+/// The error and its causes on one line; many libraries' messages already contain their cause.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !message.contains(&cause) {
+            message += &format!(": {cause}");
+        }
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn causes_are_not_repeated() {
+        let error = anyhow::anyhow!("disk full").context("can't write a.png: disk full");
+        assert_eq!(with_causes(&error), "can't write a.png: disk full");
+        let error = anyhow::anyhow!("no driver").context("--device cuda:0: no such CUDA device");
+        assert_eq!(
+            with_causes(&error),
+            "--device cuda:0: no such CUDA device: no driver"
+        );
+    }
+}

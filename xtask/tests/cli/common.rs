@@ -1,0 +1,51 @@
+//! Runs the built program.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// What the program wrote, and how it ended.
+pub type Run = Output;
+
+/// Runs `cargo xtask ARGUMENTS`.
+pub fn xtask(arguments: &[&str]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(arguments).output().unwrap()
+}
+
+/// Runs the program with arguments that it must refuse.
+pub fn fail(arguments: &[&str]) -> Run {
+    let run = xtask(arguments);
+    assert!(!run.status.success(), "accepted {arguments:?}");
+    run
+}
+
+/// The lines on standard error.
+pub fn lines(run: &Run) -> Vec<String> {
+    let text = String::from_utf8(run.stderr.clone()).unwrap();
+    text.lines().map(str::to_string).collect()
+}
+
+/// Trains very small networks on 8x8 portraits, unless `more` says otherwise.
+pub fn train_tiny(outdir: &Path, more: &[&str]) -> Run {
+    let mut arguments = vec!["train", "--outdir", outdir.to_str().unwrap()];
+    let defaults = "resolution=8 subset=100 channel-base=64 channel-max=8 z-dim=8 w-dim=8 batch=8";
+    let defaults: Vec<(String, &str)> = defaults
+        .split(' ')
+        .filter_map(|default| default.split_once('='))
+        .map(|(name, value)| (format!("--{name}"), value))
+        .collect();
+    for (option, value) in &defaults {
+        if !more.contains(&option.as_str()) {
+            arguments.extend([option, *value]);
+        }
+    }
+    arguments.extend(more);
+    xtask(&arguments)
+}
+
+/// The path that a training prints last: its newest checkpoint.
+pub fn snapshot(run: &Run) -> PathBuf {
+    assert!(run.status.success(), "{:#?}", lines(run));
+    let text = String::from_utf8(run.stdout.clone()).unwrap();
+    PathBuf::from(text.lines().last().unwrap())
+}

@@ -1,0 +1,150 @@
+//! Wrong input on the command line: the exact lines that a user gets to read.
+
+use std::fs;
+
+use crate::common::{fail, lines, train_tiny, xtask};
+
+#[test]
+fn a_resolution_that_is_no_power_of_two_names_the_nearest() {
+    let run = fail(&["train", "--resolution", "100", "--dry-run"]);
+    let expected =
+        "error: --resolution 100: must be a power of two from 4 to 1024; the nearest is 64 or 128";
+    assert_eq!(lines(&run), [expected]);
+}
+
+#[test]
+fn a_batch_of_nothing_is_refused() {
+    let run = fail(&["train", "--batch", "0", "--dry-run"]);
+    assert_eq!(lines(&run), ["error: --batch 0: must be at least 1"]);
+}
+
+#[test]
+fn a_batch_that_does_not_split_says_what_to_change() {
+    let run = fail(&["train", "--batch", "16", "--batch-gpu", "6", "--dry-run"]);
+    let expected = "error: --batch 16: isn't a multiple of --batch-gpu 6; use --batch-gpu 4";
+    assert_eq!(lines(&run), [expected]);
+
+    let run = fail(&["train", "--batch", "6", "--dry-run"]);
+    let expected = "error: --batch 6: isn't a multiple of the minibatch-std group of 4 pictures; use --batch 4 or --batch 8";
+    assert_eq!(lines(&run), [expected]);
+}
+
+#[test]
+fn a_data_folder_without_pictures_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let run = fail(&["train", "--data", data, "--dry-run"]);
+    let message = &lines(&run)[0];
+    assert!(
+        message.starts_with(&format!(
+            "error: {data}: no pictures found; expected files ending in .png"
+        )),
+        "{message}"
+    );
+}
+
+#[test]
+fn devices_that_are_not_compiled_in_name_the_alias_that_has_them() {
+    if !cfg!(feature = "cuda") {
+        let run = fail(&["train", "--device", "cuda:1", "--dry-run"]);
+        let expected =
+            "error: --device cuda:1: this build has no CUDA; use `cargo xtask-cuda train ...`";
+        assert_eq!(lines(&run), [expected]);
+    }
+    if !cfg!(feature = "metal") {
+        let run = fail(&[
+            "generate",
+            "--device",
+            "metal",
+            "--network",
+            "x",
+            "--seeds",
+            "0",
+        ]);
+        let expected = "error: --device metal: this build has no Metal; on a Mac use `cargo xtask-metal generate ...`";
+        assert_eq!(lines(&run), [expected]);
+    }
+    let run = fail(&["train", "--device", "gpu"]);
+    let expected =
+        "error: invalid value 'gpu' for '--device <DEVICE>': expected cpu, cuda, cuda:N or metal";
+    assert_eq!(lines(&run)[0], expected);
+}
+
+#[test]
+fn a_file_in_the_place_of_the_run_folder_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let outdir = folder.path().join("taken");
+    fs::write(&outdir, "a file").unwrap();
+    let run = train_tiny(&outdir, &[]);
+    assert!(!run.status.success());
+    let expected = format!("error: cannot create the folder {}: ", outdir.display());
+    assert!(lines(&run)[0].starts_with(&expected), "{:?}", lines(&run));
+}
+
+#[test]
+fn a_network_that_is_not_there_is_named() {
+    let run = fail(&["generate", "--network", "no-such-run", "--seeds", "0"]);
+    let expected = "error: no-such-run: no such file or folder; give a network-snapshot-*.safetensors or a run folder";
+    assert_eq!(lines(&run), [expected]);
+}
+
+#[test]
+fn wrong_seeds_and_grids_that_are_too_small_are_refused() {
+    let run = fail(&["generate", "--network", "x", "--seeds", "5-1"]);
+    let expected = "error: invalid value '5-1' for '--seeds <LIST>': the range 5-1 ends before it starts; write 1-5";
+    assert_eq!(lines(&run)[0], expected);
+
+    let run = fail(&[
+        "generate",
+        "--network",
+        "x",
+        "--seeds",
+        "0-15",
+        "--grid",
+        "3x5",
+    ]);
+    let expected = "error: --grid 3x5: has room for 15, but there are 16 seeds";
+    assert_eq!(lines(&run), [expected]);
+}
+
+#[test]
+fn a_dry_run_prints_the_configuration_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = train_tiny(folder.path(), &["--dry-run", "--mirror", "--gamma", "3.5"]);
+    assert!(run.status.success(), "{:?}", lines(&run));
+    let options: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!(options["preset"], "auto");
+    assert_eq!(options["config"]["loss"]["r1_gamma"], 3.5);
+    assert_eq!(
+        options["config"]["generator"]["synthesis"]["img_resolution"],
+        8
+    );
+    assert_eq!(options["data"]["mirror"], true);
+    assert!(lines(&run)[0].starts_with("data: "), "{:?}", lines(&run));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn presets_can_be_used_at_other_resolutions_with_a_note() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = train_tiny(
+        folder.path(),
+        &["--dry-run", "--cfg", "paper512", "--batch", "8"],
+    );
+    let note = "note: --cfg paper512 was tuned for 512x512 pictures, these are 8x8";
+    assert!(lines(&run).contains(&note.to_string()), "{:?}", lines(&run));
+}
+
+#[test]
+fn help_names_every_option_and_its_default() {
+    let run = xtask(&["train", "--help"]);
+    let help = String::from_utf8(run.stdout).unwrap();
+    let options = "outdir data cfg resolution cond mirror subset batch batch-gpu gamma kimg seed snap tick \
+        channel-base channel-max z-dim w-dim mapping-layers lr pl-weight mixing-prob loss dry-run resume device threads";
+    for option in options.split_whitespace() {
+        assert!(help.contains(&format!("--{option}")), "{option}");
+    }
+    for heading in ["Data:", "Network:", "Training:", "Run:"] {
+        assert!(help.contains(&format!("\n{heading}\n")), "{heading}");
+    }
+}

@@ -1,0 +1,5 @@
+//! The built program from outside: what it says to wrong input, and whole runs of small networks.
+
+mod common;
+mod errors;
+mod runs;
