@@ -94,6 +94,37 @@ impl<'a, T: Float> Picture<'a, T> {
     }
 }
 
+/// A reusable buffer for one prepared plane.
+pub(crate) type Plane<T> = Vec<T>;
+
+/// Which output columns a tap reads, and from where in a row of the prepared plane.
+struct Span {
+    first: usize,
+    last: usize,
+    from: usize,
+}
+
+impl Span {
+    /// Rows of `w` pixels are stored by residue of the column modulo `step`: column
+    /// `j * step + residue` is element `j` of its residue's run.
+    fn new(dx: isize, step: usize, w: usize, columns: usize) -> Self {
+        let (residue, shift) = (
+            dx.rem_euclid(step as isize) as usize,
+            dx.div_euclid(step as isize),
+        );
+        let run = |residue: usize| w.saturating_sub(residue).div_ceil(step);
+        let start: usize = (0..residue).map(run).sum();
+        let first = ((-shift).max(0) as usize).min(columns);
+        let last = (run(residue) as isize - shift).clamp(first as isize, columns as isize) as usize;
+        let from = if first == last {
+            0
+        } else {
+            ((start + first) as isize + shift) as usize
+        };
+        Self { first, last, from }
+    }
+}
+
 /// Fills `matrix`, `[channels * taps, pixels of the tile]`, with the pixels under the taps; zero
 /// outside the picture.
 #[inline(always)]
@@ -103,51 +134,125 @@ pub(crate) fn gather<T: Float>(
     taps: &[Tap],
     step: usize,
     tile: &Tile,
+    buffer: &mut Plane<T>,
     matrix: &mut [T],
 ) {
     let [_, h, w] = picture.dims;
+    let spans: Vec<Span> = taps
+        .iter()
+        .map(|tap| Span::new(tap.dx, step, w, tile.columns))
+        .collect();
     let pixels = tile.pixels();
-    let mut lines = matrix.chunks_exact_mut(pixels);
-    for channel in channels {
-        for tap in taps {
-            let Some(line) = lines.next() else { return };
-            let mut segments = line.chunks_exact_mut(tile.columns);
-            for sample in tile.samples.clone() {
-                let (plane, scale) = picture.plane(sample, channel);
-                for (row, segment) in tile.rows.clone().zip(&mut segments) {
-                    let y = (row * step) as isize + tap.dy;
-                    if (0..h as isize).contains(&y) {
-                        let start = y as usize * w;
-                        copy_row(&plane[start..start + w], scale, tap.dx, step, segment);
-                    } else {
-                        segment.fill(T::zero());
-                    }
+    let sample_pixels = tile.rows.len() * tile.columns;
+    // The rows that any tap of the tile reads.
+    let row = |row: usize, dy: isize| ((row * step) as isize + dy).clamp(0, h as isize) as usize;
+    let top = taps
+        .iter()
+        .map(|tap| row(tile.rows.start, tap.dy))
+        .min()
+        .unwrap_or(0);
+    let bottom = taps
+        .iter()
+        .map(|tap| row(tile.rows.end - 1, tap.dy + 1))
+        .max()
+        .unwrap_or(0);
+    for (i, channel) in channels.enumerate() {
+        for (j, sample) in tile.samples.clone().enumerate() {
+            let (plane, scale) = picture.plane(sample, channel);
+            let rows = &plane[top * w..bottom.max(top) * w];
+            let rows = match step == 1 && picture.scale.is_none() {
+                true => rows,
+                false => prepare(rows, w, step, scale, buffer),
+            };
+            for (t, (tap, span)) in taps.iter().zip(&spans).enumerate() {
+                let start = (i * taps.len() + t) * pixels + j * sample_pixels;
+                let out = &mut matrix[start..start + sample_pixels];
+                let first_row = (tile.rows.start * step) as isize + tap.dy - top as isize;
+                if step == 1 && tile.columns == w {
+                    shift_plane(rows, w, first_row, tap.dx, out);
+                } else {
+                    shift_rows(rows, w, first_row, step, span, tile.columns, out);
                 }
             }
         }
     }
 }
 
-/// `to[j] = scale * row[j * step + dx]`, zero outside.
+/// Scales rows, and sorts their pixels by residue of the column modulo `step`.
 #[inline(always)]
-fn copy_row<T: Float>(row: &[T], scale: T, dx: isize, step: usize, to: &mut [T]) {
-    let first = ((-dx).max(0) as usize).div_ceil(step).min(to.len());
-    let readable = (row.len() as isize - dx).max(0) as usize;
-    let last = readable.div_ceil(step).clamp(first, to.len());
-    to[..first].fill(T::zero());
-    to[last..].fill(T::zero());
-    let to = &mut to[first..last];
-    if to.is_empty() {
-        return;
+fn prepare<'a, T: Float>(
+    rows: &[T],
+    w: usize,
+    step: usize,
+    scale: T,
+    buffer: &'a mut Plane<T>,
+) -> &'a [T] {
+    if buffer.len() < rows.len() {
+        buffer.resize(rows.len(), T::zero());
     }
-    let from = &row[((first * step) as isize + dx) as usize..];
+    let buffer = &mut buffer[..rows.len()];
     if step == 1 {
-        for (t, &v) in to.iter_mut().zip(from) {
-            *t = v * scale;
+        for (to, &from) in buffer.iter_mut().zip(rows) {
+            *to = from * scale;
         }
-    } else {
-        for (t, &v) in to.iter_mut().zip(from.iter().step_by(step)) {
-            *t = v * scale;
+        return buffer;
+    }
+    for (to, from) in buffer.chunks_exact_mut(w).zip(rows.chunks_exact(w)) {
+        let mut to = to.iter_mut();
+        for residue in 0..step.min(w) {
+            for (&from, to) in from[residue..].iter().step_by(step).zip(&mut to) {
+                *to = from * scale;
+            }
+        }
+    }
+    buffer
+}
+
+/// A whole plane moved by `dx` columns, from row `first_row` on: where output and input rows have one
+/// length, this is one contiguous copy, after which the columns that wrapped around are cleared.
+#[inline(always)]
+fn shift_plane<T: Float>(rows: &[T], w: usize, first_row: isize, dx: isize, out: &mut [T]) {
+    let offset = first_row * w as isize + dx;
+    let first = ((-offset).max(0) as usize).min(out.len());
+    let last = (rows.len() as isize - offset).clamp(first as isize, out.len() as isize) as usize;
+    out[..first].fill(T::zero());
+    out[last..].fill(T::zero());
+    if first < last {
+        let from = (first as isize + offset) as usize;
+        out[first..last].copy_from_slice(&rows[from..from + last - first]);
+    }
+    let wrapped = dx.unsigned_abs().min(w);
+    let edge = if dx < 0 { 0..wrapped } else { w - wrapped..w };
+    if !edge.is_empty() {
+        for row in out.chunks_exact_mut(w) {
+            row[edge.clone()].fill(T::zero());
+        }
+    }
+}
+
+/// The same row by row, for rows of different lengths or steps.
+#[inline(always)]
+fn shift_rows<T: Float>(
+    rows: &[T],
+    w: usize,
+    first_row: isize,
+    step: usize,
+    span: &Span,
+    columns: usize,
+    out: &mut [T],
+) {
+    let len = span.last - span.first;
+    for (r, out) in out.chunks_exact_mut(columns).enumerate() {
+        let start = (first_row + (r * step) as isize) * w as isize;
+        if start < 0 || start as usize >= rows.len() {
+            out.fill(T::zero());
+            continue;
+        }
+        out[..span.first].fill(T::zero());
+        out[span.last..].fill(T::zero());
+        let from = &rows[start as usize + span.from..][..len];
+        for (to, &from) in out[span.first..span.last].iter_mut().zip(from) {
+            *to = from;
         }
     }
 }

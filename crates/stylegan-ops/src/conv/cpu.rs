@@ -14,7 +14,7 @@ use pulp::Arch;
 use rayon::prelude::*;
 
 use super::{Derivative, Geometry, WeightLayout};
-use crate::gather::{Picture, Tap, gather, tiles};
+use crate::gather::{Picture, Plane, Tap, gather, tiles};
 use crate::gemm::{Matrix, MatrixMut, multiply};
 use crate::kernel::Float;
 use crate::parallel::SharedOut;
@@ -161,8 +161,17 @@ pub(super) fn convolve<T: Float>(
                 Some(data) => Matrix::new(data, depth, pixels, from[1] * from[2]),
                 None => {
                     let matrix = sized(&mut scratch.gathered, depth * pixels);
-                    Arch::new()
-                        .dispatch(|| gather(&input, 0..from[0], &pass.taps, step, tile, matrix));
+                    Arch::new().dispatch(|| {
+                        gather(
+                            &input,
+                            0..from[0],
+                            &pass.taps,
+                            step,
+                            tile,
+                            &mut scratch.plane,
+                            matrix,
+                        )
+                    });
                     Matrix::new(matrix, depth, pixels, pixels)
                 }
             };
@@ -254,7 +263,15 @@ pub(super) fn weight_gradient<T: Float>(
                 None => {
                     let matrix = sized(&mut scratch.gathered, rows * pixels);
                     Arch::new().dispatch(|| {
-                        gather(&x, inputs.clone(), &taps, g.config.stride, tile, matrix)
+                        gather(
+                            &x,
+                            inputs.clone(),
+                            &taps,
+                            g.config.stride,
+                            tile,
+                            &mut scratch.plane,
+                            matrix,
+                        )
                     });
                     Matrix::new(matrix, rows, pixels, pixels)
                 }
@@ -319,6 +336,7 @@ fn channel_block(channels: usize, tasks: usize) -> usize {
 
 /// Buffers that a thread reuses from task to task.
 struct Scratch<T> {
+    plane: Plane<T>,
     gathered: Vec<T>,
     product: Vec<T>,
 }
@@ -326,6 +344,7 @@ struct Scratch<T> {
 impl<T: Float> Scratch<T> {
     fn new() -> Self {
         Self {
+            plane: Vec::new(),
             gathered: Vec::new(),
             product: Vec::new(),
         }
