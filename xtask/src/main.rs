@@ -4,6 +4,7 @@
 
 mod device;
 mod generate;
+mod process;
 mod progress;
 mod seeds;
 mod train;
@@ -14,14 +15,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use mimalloc::MiMalloc;
 use tracing::level_filters::LevelFilter;
 
 use crate::progress::Terminal;
-
-/// Training allocates and frees large tensors all the time, from many threads.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Train StyleGAN2 on your pictures, and make new ones with it.
 #[derive(Debug, Parser)]
@@ -46,6 +42,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    process::tune();
     let cli = Cli::parse();
     let terminal = Terminal::new();
     match run(&cli, &terminal) {
