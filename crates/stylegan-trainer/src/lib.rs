@@ -88,3 +88,8 @@ pub use run_folder::{RunFolder, find_snapshot, kimg_label};
 pub use schedule::Schedule;
 pub use snapshot::{Snapshot, TrainedGenerator};
 pub use train::{Outcome, train};
+
+/// The examples of the repository's README, so that they run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct ReadmeExamples;

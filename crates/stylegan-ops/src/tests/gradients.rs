@@ -1,8 +1,10 @@
 //! First and second order of every operator against central differences in f64.
 
 use candle_core::{Result, Tensor, Var};
+use candle_nn::{Module, VarBuilder};
 
 use super::{Normal, scalar, values};
+use crate::nn::{FullyConnected, FullyConnectedConfig};
 use crate::*;
 
 const STEP: f64 = 1e-5;
@@ -355,6 +357,28 @@ fn modulated_convolutions() {
             &format!("layer of {name}"),
             &layer,
             &[shapes[0], shapes[1], shapes[2], &[4], &noise],
+        );
+    }
+}
+
+#[test]
+fn fully_connected_layers() {
+    for act in [BiasAct::linear(), BiasAct::lrelu()] {
+        let layer = FullyConnectedConfig {
+            act,
+            lr_multiplier: 0.3,
+            ..FullyConnectedConfig::new(5, 4)
+        };
+        let forward = |t: &[Tensor]| {
+            let parameters = [("weight", &t[1]), ("bias", &t[2])];
+            let parameters = parameters.map(|(name, tensor)| (name.to_string(), tensor.clone()));
+            let vb = VarBuilder::from_tensors(parameters.into(), t[1].dtype(), t[1].device());
+            FullyConnected::new(layer, vb)?.forward(&t[0])
+        };
+        check(
+            &format!("fully connected {act:?}"),
+            &forward,
+            &[&[3, 5], &[4, 5], &[4]],
         );
     }
 }
