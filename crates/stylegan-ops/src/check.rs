@@ -2,9 +2,15 @@
 
 use candle_core::{Result, Tensor, bail};
 
-/// The dimensions of a `[N,C,H,W]` tensor.
+/// The dimensions of a `[N,C,H,W]` tensor, none of them zero.
 pub(crate) fn dims4(op: &str, name: &str, t: &Tensor) -> Result<(usize, usize, usize, usize)> {
     match *t.dims() {
+        [_, _, _, _] if t.elem_count() == 0 => {
+            bail!(
+                "{op}: expected {name} with at least one sample, channel and pixel, got {:?}",
+                t.dims()
+            )
+        }
         [n, c, h, w] => Ok((n, c, h, w)),
         ref got => bail!("{op}: expected {name} of shape [N, C, H, W], got {got:?}"),
     }

@@ -5,7 +5,7 @@ use candle_core::{
     bail,
 };
 
-use crate::autograd::{Order, needs_gradient};
+use crate::autograd::{Order, needs_gradient, outside_passes};
 
 /// The element types that the CPU kernels are compiled for.
 pub(crate) trait Float: WithDType + std::iter::Sum {}
@@ -20,7 +20,7 @@ pub(crate) trait Kernel<const N: usize>: Send + Sync + 'static {
     /// The shape of the result; the caller has checked the inputs.
     fn shape(&self) -> Shape;
 
-    /// Writes every element of `out`. Inputs are contiguous.
+    /// Computes `out`, which is zero on entry. Inputs are contiguous.
     fn cpu<T: Float>(&self, inputs: [&[T]; N], out: &mut [T]);
 
     /// The gradients of the inputs that need one.
@@ -96,7 +96,7 @@ fn run<T: Float, K: Kernel<N>, const N: usize>(
     }
     let shape = kernel.shape();
     let mut out = vec![T::zero(); shape.elem_count()];
-    kernel.cpu(slices, &mut out);
+    outside_passes(|| kernel.cpu(slices, &mut out));
     Ok((T::to_cpu_storage_owned(out), shape))
 }
 

@@ -45,8 +45,8 @@ pub(crate) struct SharedOut<'a, T> {
     lifetime: std::marker::PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: the pointer comes from an exclusive borrow, and `row` makes its callers promise that no two
-// threads touch the same elements.
+// SAFETY: the pointer comes from an exclusive borrow, and `at` only hands out a pointer:
+// the unsafe blocks that write through it argue that no two tasks touch the same elements.
 unsafe impl<T: Send> Sync for SharedOut<'_, T> {}
 
 impl<'a, T> SharedOut<'a, T> {

@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use crate::check::dims4;
 use crate::conv::{Conv2d, WeightLayout, conv_transpose2d, conv2d};
 use crate::upfirdn2d::{Filter, UpFirDn2d, upfirdn2d};
 
@@ -43,8 +44,7 @@ impl Default for ConvResample {
 /// convolved (a transposed convolution), as in the networks of Karras et al. 2020 (appendix B).
 ///
 /// # Errors
-/// On other shapes, on factors other than 1 and 2, on both at once, and on padding of at least the
-/// kernel size.
+/// On other shapes, on factors other than 1 and 2, and on both at once.
 pub fn conv2d_resample(
     x: &Tensor,
     w: &Tensor,
@@ -68,12 +68,7 @@ pub(crate) fn resample(
             w.dims()
         );
     };
-    let &[_, _, h, width] = x.dims() else {
-        bail!(
-            "conv2d_resample: expected x of shape [N, I, H, W], got {:?}",
-            x.dims()
-        );
-    };
+    let (_, _, h, width) = dims4("conv2d_resample", "x", x)?;
     let ConvResample {
         up,
         down,
@@ -93,7 +88,7 @@ pub(crate) fn resample(
         (1, 1) => conv2d(x, w, scale, &Conv2d { padding, ..conv }),
         (1, 2) => {
             // Zeros that keep the filter centred between the samples that are kept.
-            let around = |taps: i64| (p + (taps - 1) / 2, p + (taps - 2) / 2);
+            let around = |taps: i64| (p + (taps - 1) / 2, p + (taps - 2).div_euclid(2));
             let ((x0, x1), (y0, y1)) = (around(fw), around(fh));
             let padding = [x0, x1, y0, y1];
             let scaled = scale
@@ -125,7 +120,7 @@ pub(crate) fn resample(
         }
         (2, 1) => {
             // Zeros around the upsampled picture if it were filtered before the convolution.
-            let around = |taps: i64| (p + (taps + 1) / 2, p + (taps - 2) / 2);
+            let around = |taps: i64| (p + (taps + 1) / 2, p + (taps - 2).div_euclid(2));
             let ((x0, x1), (y0, y1)) = (around(fw), around(fh));
             let fir = UpFirDn2d {
                 gain: 4.0,
@@ -145,7 +140,7 @@ pub(crate) fn resample(
             }
             // A kernel of k taps before the filter adds k - 1 pixels on the left; on the right one of
             // them is the zero that upsampling puts after the last sample.
-            let size = [2 * h - 2 + kh, 2 * width - 2 + kw];
+            let size = [2 * h + kh - 2, 2 * width + kw - 2];
             let stride = Conv2d {
                 stride: 2,
                 layout: WeightLayout::XY,

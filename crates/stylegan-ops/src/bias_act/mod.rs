@@ -154,8 +154,14 @@ fn activate(
         expect_shape("bias_act", "scale", scale, &[n, c])?;
     }
     if let Some(noise) = noise {
+        if x.rank() != 4 {
+            bail!(
+                "bias_act: expected x of shape [N, C, H, W] beside noise, got {:?}",
+                x.dims()
+            );
+        }
         match *noise.dims() {
-            [m, 1, nh, nw] if (m == n || m == 1) && [nh, nw] == [h, w] && x.rank() == 4 => {}
+            [m, 1, nh, nw] if (m == n || m == 1) && [nh, nw] == [h, w] => {}
             ref got => {
                 bail!("bias_act: expected noise of shape [{n} or 1, 1, {h}, {w}], got {got:?}")
             }

@@ -3,7 +3,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::BiasAct;
+use super::{Activation, BiasAct};
 use crate::channelwise::reference::modulate;
 
 pub(crate) fn bias_act(
@@ -25,10 +25,16 @@ pub(crate) fn bias_act(
         shape[1] = x.dim(1)?;
         t = t.broadcast_add(&b.reshape(shape)?)?;
     }
-    let slope = config.negative_slope();
-    let y = ((t.relu()? * (1.0 - slope))? + (t * slope)?)?.affine(config.gain, 0.0)?;
-    match config.clamp {
-        Some(clamp) => y.clamp(-clamp, clamp),
-        None => Ok(y),
-    }
+    // Comparisons instead of relu and clamp, which hide a NaN on some devices.
+    let t = match config.act {
+        Activation::Linear => t,
+        Activation::LeakyRelu => t.gt(0.0)?.where_cond(&t, &(&t * config.alpha)?)?,
+    };
+    let y = t.affine(config.gain, 0.0)?;
+    let Some(clamp) = config.clamp else {
+        return Ok(y);
+    };
+    let limit = Tensor::full(clamp, y.shape(), y.device())?.to_dtype(y.dtype())?;
+    let y = y.gt(clamp)?.where_cond(&limit, &y)?;
+    y.lt(-clamp)?.where_cond(&limit.neg()?, &y)
 }

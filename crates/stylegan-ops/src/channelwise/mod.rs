@@ -8,7 +8,7 @@
 //! | [`channel_affine`] | `y[n,c,p] = x[n,c,p] a[n,c] + b[n,c]` | `[N,C,H,W]`, `[N,C]` twice -> `[N,C,H,W]` |
 //! | [`pixel_sum`] | `y[n,0,p] = sum_c x[n,c,p]` | `[N,C,H,W]` -> `[N,1,H,W]` |
 //!
-//! Each gradient is again an op of this table.
+//! Each gradient is again an op of this table, or a broadcast.
 
 mod cpu;
 pub(crate) mod reference;
@@ -36,7 +36,7 @@ pub fn modulate(x: &Tensor, s: &Tensor) -> Result<Tensor> {
 
 /// The inner product of two tensors per sample and channel: `y[n,c] = sum_p a[n,c,p] b[n,c,p]`.
 ///
-/// Both are `[N,C,H,W]`; sums over pixels are accumulated in `f64`.
+/// Both are `[N,C,H,W]`; on the CPU, blocks of pixels are added up in `f64`.
 ///
 /// # Errors
 /// On other shapes, and on data types that differ.
@@ -49,7 +49,7 @@ pub fn channel_dot(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     apply2(ChannelDot { dims: [n, c, h, w] }, a, b)
 }
 
-/// The sum over the pixels of every channel: `y[n,c] = sum_p x[n,c,p]`, accumulated in `f64`.
+/// The sum over the pixels of every channel: `y[n,c] = sum_p x[n,c,p]`, on the CPU with blocks of pixels added up in `f64`.
 ///
 /// # Errors
 /// If `x` is not `[N,C,H,W]`.

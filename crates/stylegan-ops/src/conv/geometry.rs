@@ -19,6 +19,9 @@ fn weight_dims(op: &str, w: &Tensor, config: &Conv2d) -> Result<(usize, usize, [
     let &[a, b, kh, kw] = w.dims() else {
         bail!("{op}: expected a weight of rank 4, got {:?}", w.dims());
     };
+    if w.elem_count() == 0 {
+        bail!("{op}: expected a weight with elements, got {:?}", w.dims());
+    }
     check_config(op, [kh, kw], config)?;
     Ok(match config.layout {
         WeightLayout::YX => (a, b, [kh, kw]),

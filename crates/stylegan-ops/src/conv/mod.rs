@@ -133,7 +133,11 @@ impl Geometry {
         scale: Option<&Tensor>,
     ) -> Result<Tensor> {
         if let Some(scale) = scale {
-            expect_shape("conv2d", "scale", scale, &input.dims()[..2])?;
+            let op = match by {
+                Derivative::Y => "conv2d",
+                Derivative::X => "conv_transpose2d",
+            };
+            expect_shape(op, "scale", scale, &input.dims()[..2])?;
         }
         if !input.device().is_cpu() {
             return reference::convolve(&self, by == Derivative::Y, input, w, scale);

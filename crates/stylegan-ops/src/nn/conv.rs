@@ -62,7 +62,7 @@ impl Conv2dLayer {
     /// Builds the layer from the parameters at the path of `vb`.
     ///
     /// # Errors
-    /// If the kernel size is even, or a parameter is missing or has another shape.
+    /// If `in_channels` is 0, the kernel size is even, or a parameter is missing or has another shape.
     pub fn new(config: Conv2dConfig, vb: VarBuilder) -> Result<Self> {
         let Conv2dConfig {
             in_channels,
@@ -73,6 +73,9 @@ impl Conv2dLayer {
             down,
             ..
         } = config;
+        if in_channels == 0 {
+            bail!("convolution layer: expected at least 1 in_channels, got 0")
+        }
         if k.is_multiple_of(2) {
             bail!("convolution layer: expected an odd kernel_size, got {k}")
         }
@@ -200,6 +203,14 @@ mod tests {
             );
         }
         Ok(())
+    }
+
+    #[test]
+    fn a_layer_without_inputs_is_an_error() {
+        let error = layer(Conv2dConfig::new(0, 1, 3), 1., 0.)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("at least 1 in_channels, got 0"), "{error}");
     }
 
     #[test]

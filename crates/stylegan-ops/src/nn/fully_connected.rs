@@ -52,7 +52,7 @@ impl FullyConnected {
     /// Builds the layer from the parameters at the path of `vb`.
     ///
     /// # Errors
-    /// If a parameter is missing or has another shape.
+    /// If `in_features` is 0, or a parameter is missing or has another shape.
     pub fn new(config: FullyConnectedConfig, vb: VarBuilder) -> Result<Self> {
         let FullyConnectedConfig {
             in_features,
@@ -61,6 +61,9 @@ impl FullyConnected {
             bias_init,
             ..
         } = config;
+        if in_features == 0 {
+            bail!("fully connected: expected at least 1 in_features, got 0")
+        }
         let init = Init::Randn {
             mean: 0.,
             stdev: 1. / lr_multiplier,
@@ -155,6 +158,13 @@ mod tests {
         let y = layer(FullyConnectedConfig::new(4, 1))?.forward(&x)?;
         assert_eq!(y.to_vec2::<f64>()?, [[8.], [8.], [8.]]);
         Ok(())
+    }
+
+    #[test]
+    fn a_layer_without_inputs_is_an_error() {
+        let error = layer(FullyConnectedConfig::new(0, 1)).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("at least 1 in_features, got 0"), "{error}");
     }
 
     #[test]

@@ -68,6 +68,38 @@ fn compare(
     Ok(())
 }
 
+/// Each input alone as the variable, behind an operator so that candle demands its gradient, and then
+/// as one of several variables of which only it is wanted: its gradient must be the same.
+fn check_alone(what: &str, op: Op, inputs: &[Tensor], g: &Tensor, all: &[Vec<f64>]) -> Result<()> {
+    let same = |i: usize, gradient: &Tensor| {
+        let largest = all[i].iter().fold(1f64, |m, v| m.max(v.abs()));
+        let errors = values(gradient)
+            .into_iter()
+            .zip(&all[i])
+            .map(|(a, b)| (a - b).abs());
+        let worst = errors.fold(0f64, f64::max) / largest;
+        assert!(
+            worst < 1e-12,
+            "{what}: gradient of input {i} alone is off by {worst}"
+        );
+    };
+    for i in 0..inputs.len() {
+        let var = Var::from_tensor(&inputs[i])?;
+        let mut mixed = inputs.to_vec();
+        mixed[i] = var.affine(1.0, 0.0)?;
+        same(
+            i,
+            autograd::backward(&loss(op, &mixed, g)?)?.require("input", &var)?,
+        );
+
+        let vars: Vec<Var> = inputs.iter().map(Var::from_tensor).collect::<Result<_>>()?;
+        let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
+        let wanted = autograd::backward_for(&loss(op, &tensors, g)?, &[&tensors[i]])?;
+        same(i, wanted.require("input", &tensors[i])?);
+    }
+    Ok(())
+}
+
 fn check(what: &str, op: Op, shapes: &[&[usize]]) {
     let run = || -> Result<()> {
         let mut normal = Normal::new(what.len() as u64);
@@ -86,6 +118,8 @@ fn check(what: &str, op: Op, shapes: &[&[usize]]) {
         compare(&format!("{what}, first order"), &inputs, &first, &|t| {
             scalar(&loss(op, t, &g)?)
         })?;
+
+        check_alone(what, op, &inputs, &g, &first)?;
 
         let (p, vars) = penalty(op, &inputs, &g)?;
         let second = if p.track_op() {
@@ -406,4 +440,96 @@ fn normalisations() {
         &|t| adain(&t[0], &t[1], &t[2]),
         &[&[2, 3, 5, 3], &[2, 3], &[2, 3]],
     );
+}
+
+/// The compositions that run on GPUs, through the same checks as the kernels.
+#[test]
+fn references_have_the_same_gradients() -> Result<()> {
+    use crate::conv::{Geometry, reference};
+    for layout in [WeightLayout::YX, WeightLayout::XY] {
+        let config = Conv2d {
+            stride: 2,
+            padding: 1,
+            gain: 0.7,
+            layout,
+        };
+        let (x, y): ([usize; 4], [usize; 4]) = ([2, 3, 6, 5], [2, 2, 3, 3]);
+        let w = match layout {
+            WeightLayout::YX => [2, 3, 3, 3],
+            WeightLayout::XY => [3, 2, 3, 3],
+        };
+        let conv = |t: &[Tensor]| {
+            let geometry = Geometry::of_conv(&t[0], &t[1], &config)?;
+            reference::convolve(&geometry, true, &t[0], &t[1], Some(&t[2]))
+        };
+        check(
+            &format!("reference conv2d {layout:?}"),
+            &conv,
+            &[&x, &w, &[2, 3]],
+        );
+        let transpose = |t: &[Tensor]| {
+            let geometry = Geometry::of_transpose(&t[0], &t[1], [6, 5], &config)?;
+            reference::convolve(&geometry, false, &t[0], &t[1], Some(&t[2]))
+        };
+        check(
+            &format!("reference conv_transpose2d {layout:?}"),
+            &transpose,
+            &[&y, &w, &[2, 2]],
+        );
+        for on_x in [true, false] {
+            let gradient = |t: &[Tensor]| {
+                let geometry = Geometry::of_weight_gradient(&t[0], &t[1], [3, 3], &config)?;
+                let scale = if on_x {
+                    Scale::X(&t[2])
+                } else {
+                    Scale::Y(&t[2])
+                };
+                reference::weight_gradient(&geometry, &t[0], &t[1], Some(scale))
+            };
+            let scale = [2, if on_x { 3 } else { 2 }];
+            check(
+                &format!("reference weight gradient {layout:?}"),
+                &gradient,
+                &[&x, &y, &scale],
+            );
+        }
+    }
+    let fir = UpFirDn2d {
+        up: 3,
+        down: 2,
+        padding: [-1, 4, 3, -1],
+        flip_filter: false,
+        gain: 1.3,
+    };
+    let filter = Filter::default();
+    let output = upfirdn2d(
+        &Tensor::ones(
+            (1, 2, 5, 7),
+            candle_core::DType::F64,
+            &candle_core::Device::Cpu,
+        )?,
+        &filter,
+        &fir,
+    )?;
+    let output = [output.dim(2)?, output.dim(3)?];
+    let resample =
+        |t: &[Tensor]| crate::upfirdn2d::reference::upfirdn2d(&t[0].sqr()?, &filter, &fir, output);
+    check("reference upfirdn2d", &resample, &[&[1, 2, 5, 7]]);
+    for config in [
+        BiasAct::lrelu().with_clamp(Some(0.9)),
+        BiasAct::linear().with_clamp(Some(0.7)),
+    ] {
+        let act = |t: &[Tensor]| {
+            crate::bias_act::reference::bias_act(
+                &t[0],
+                Some(&t[1]),
+                Some(&t[2]),
+                Some(&t[3]),
+                &config,
+            )
+        };
+        let shapes: [&[usize]; 4] = [&[2, 3, 4, 5], &[2, 3], &[3], &[1, 1, 4, 5]];
+        check(&format!("reference bias_act {config:?}"), &act, &shapes);
+    }
+    Ok(())
 }

@@ -9,15 +9,25 @@ use crate::*;
 
 /// References and kernels add in different orders.
 const TOLERANCE: f64 = 1e-12;
+const SINGLE_TOLERANCE: f64 = 2e-5;
 
-/// The inputs in f64 and f32, at a magnitude between tiny and huge.
+/// The tensor at a magnitude between tiny and huge.
 fn scaled(t: &Tensor, exponent: i32) -> Result<Tensor> {
     t.affine(10f64.powi(exponent), 0.0)
 }
 
 fn agree(what: &str, got: &Tensor, expected: &Tensor) {
+    let tolerance = if expected.dtype() == DType::F32 {
+        SINGLE_TOLERANCE
+    } else {
+        TOLERANCE
+    };
     let error = difference(got, expected);
-    assert!(error < TOLERANCE, "{what}: {error}");
+    assert!(error < tolerance, "{what}: {error}");
+}
+
+fn precision(single: bool) -> DType {
+    if single { DType::F32 } else { DType::F64 }
 }
 
 fn reference_conv2d(
@@ -65,12 +75,12 @@ proptest! {
 
     #[test]
     fn convolutions_equal_their_reference(
-        seed in any::<u64>(), n in 1usize..4, i in 1usize..20, o in 1usize..40, h in 1usize..20, w in 1usize..20,
+        seed in any::<u64>(), single in any::<bool>(), n in 1usize..4, i in 1usize..20, o in 1usize..40, h in 1usize..20, w in 1usize..20,
         k in 1usize..5, stride in 1usize..4, pad in 0usize..4, transposed_weight in any::<bool>(), scaled_input in any::<bool>(), exponent in -12i32..12,
     ) {
         let padding = pad.min(k - 1);
         prop_assume!(h + 2 * padding >= k && w + 2 * padding >= k);
-        let mut normal = Normal::new(seed);
+        let mut normal = Normal::new(seed).of(precision(single));
         let layout = if transposed_weight { WeightLayout::XY } else { WeightLayout::YX };
         let config = Conv2d { stride, padding, gain: 0.3, layout };
         let weight = normal.tensor(&if transposed_weight { [i, o, k, k] } else { [o, i, k, k] });
@@ -91,10 +101,10 @@ proptest! {
 
     #[test]
     fn upfirdn2d_equals_its_reference(
-        seed in any::<u64>(), h in 1usize..40, w in 1usize..40, kh in 1usize..13, kw in 1usize..13, up in 1usize..4, down in 1usize..4,
+        seed in any::<u64>(), single in any::<bool>(), h in 1usize..40, w in 1usize..40, kh in 1usize..13, kw in 1usize..13, up in 1usize..4, down in 1usize..4,
         x0 in -2i64..8, x1 in -2i64..8, y0 in -2i64..8, y1 in -2i64..8, flip_filter in any::<bool>(), separable in any::<bool>(),
     ) {
-        let mut normal = Normal::new(seed);
+        let mut normal = Normal::new(seed).of(precision(single));
         let x = normal.tensor(&[2, 3, h, w]);
         let filter = Filter::from_tensor(&normal.tensor(&if separable { vec![5] } else { vec![kh, kw] })).unwrap();
         let config = UpFirDn2d { up, down, padding: [x0, x1, y0, y1], flip_filter, gain: 1.7 };
@@ -111,10 +121,10 @@ proptest! {
 
     #[test]
     fn bias_act_equals_its_reference(
-        seed in any::<u64>(), n in 1usize..4, c in 1usize..9, h in 1usize..20, w in 1usize..20, lrelu in any::<bool>(),
+        seed in any::<u64>(), single in any::<bool>(), n in 1usize..4, c in 1usize..9, h in 1usize..20, w in 1usize..20, lrelu in any::<bool>(),
         clamp in proptest::option::of(0.1f64..3.0), with_noise in 0usize..3, with_scale in any::<bool>(), with_bias in any::<bool>(), exponent in -3i32..3,
     ) {
-        let mut normal = Normal::new(seed);
+        let mut normal = Normal::new(seed).of(precision(single));
         let x = scaled(&normal.tensor(&[n, c, h, w]), exponent).unwrap();
         let b = with_bias.then(|| normal.tensor(&[c]));
         let noise = [None, Some(normal.tensor(&[n, 1, h, w])), Some(normal.tensor(&[1, 1, h, w]))][with_noise].clone();
@@ -129,9 +139,9 @@ proptest! {
     }
 
     #[test]
-    fn channelwise_ops_equal_their_references(seed in any::<u64>(), n in 1usize..4, c in 1usize..20, h in 1usize..40, w in 1usize..40) {
+    fn channelwise_ops_equal_their_references(seed in any::<u64>(), single in any::<bool>(), n in 1usize..4, c in 1usize..20, h in 1usize..40, w in 1usize..40) {
         use crate::channelwise::reference;
-        let mut normal = Normal::new(seed);
+        let mut normal = Normal::new(seed).of(precision(single));
         let (x, z) = (normal.tensor(&[n, c, h, w]), normal.tensor(&[n, c, h, w]));
         let (a, b) = (normal.tensor(&[n, c]), normal.tensor(&[n, c]));
         agree("modulate", &modulate(&x, &a).unwrap(), &reference::modulate(&x, &a).unwrap());
@@ -143,9 +153,9 @@ proptest! {
 
     #[test]
     fn modulated_convolution_equals_the_textbook_form(
-        seed in any::<u64>(), n in 1usize..4, i in 1usize..9, o in 1usize..9, h in 2usize..9, w in 2usize..9, up in 1usize..3, demodulate in any::<bool>(), pointwise in any::<bool>(),
+        seed in any::<u64>(), single in any::<bool>(), n in 1usize..4, i in 1usize..9, o in 1usize..9, h in 2usize..9, w in 2usize..9, up in 1usize..3, demodulate in any::<bool>(), pointwise in any::<bool>(),
     ) {
-        let mut normal = Normal::new(seed);
+        let mut normal = Normal::new(seed).of(precision(single));
         let k = if pointwise { 1 } else { 3 };
         let (x, weight, s) = (normal.tensor(&[n, i, h, w]), normal.tensor(&[o, i, k, k]), normal.tensor(&[n, i]));
         let config = ModulatedConv2d { up, padding: k / 2, demodulate, gain: 0.4 };
@@ -270,9 +280,90 @@ fn f32_stays_close_to_f64() -> Result<()> {
 #[test]
 fn nan_stays_nan() -> Result<()> {
     let x = Tensor::full(f32::NAN, (1, 1, 4, 4), &Device::Cpu)?;
-    let y = bias_act(&x, None, None, &BiasAct::lrelu().with_clamp(Some(1.0)))?;
-    assert!(super::values(&y).iter().all(|v| v.is_nan()));
+    for config in [BiasAct::lrelu(), BiasAct::linear()].map(|c| c.with_clamp(Some(1.0))) {
+        let y = bias_act(&x, None, None, &config)?;
+        assert!(super::values(&y).iter().all(|v| v.is_nan()));
+        let y = bias_act::reference::bias_act(&x, None, None, None, &config)?;
+        assert!(super::values(&y).iter().all(|v| v.is_nan()));
+    }
     Ok(())
+}
+
+#[test]
+fn the_slope_at_zero_is_that_of_negative_inputs() -> Result<()> {
+    let config = BiasAct::lrelu();
+    let x = candle_core::Var::zeros((1, 1, 2, 2), DType::F64, &Device::Cpu)?;
+    let kernel = bias_act(&x, None, None, &config)?;
+    let reference = bias_act::reference::bias_act(&x, None, None, None, &config)?;
+    for y in [kernel, reference] {
+        let gradients = autograd::backward(&y)?;
+        let slope = super::values(gradients.require("x", &x)?)[0];
+        assert!(
+            (slope - 0.2 * std::f64::consts::SQRT_2).abs() < 1e-15,
+            "{slope}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn resampling_by_two_is_exact_for_filters_of_any_length() -> Result<()> {
+    let mut normal = Normal::new(10);
+    let x = normal.tensor(&[1, 2, 6, 4]);
+    let w = normal.tensor(&[3, 2, 3, 3]);
+    for taps in 1..=6 {
+        let filter = Filter::separable(&vec![1.0; taps])?;
+        assert_eq!(
+            upsample2d(&x, &filter)?.dims(),
+            [1, 2, 12, 8],
+            "{taps} taps"
+        );
+        assert_eq!(
+            downsample2d(&x, &filter)?.dims(),
+            [1, 2, 3, 2],
+            "{taps} taps"
+        );
+        let up = ConvResample {
+            up: 2,
+            padding: 1,
+            ..Default::default()
+        };
+        assert_eq!(
+            conv2d_resample(&x, &w, &filter, &up)?.dims(),
+            [1, 3, 12, 8],
+            "{taps} taps"
+        );
+        let down = ConvResample {
+            down: 2,
+            padding: 1,
+            ..Default::default()
+        };
+        assert_eq!(
+            conv2d_resample(&x, &w, &filter, &down)?.dims(),
+            [1, 3, 3, 2],
+            "{taps} taps"
+        );
+    }
+    Ok(())
+}
+
+/// The walk of `grad` runs kernels on the pool that its callers may fill.
+#[test]
+fn second_order_works_inside_the_thread_pool() {
+    use rayon::prelude::*;
+    let mut normal = Normal::new(11);
+    let (x, w) = (normal.tensor(&[2, 8, 16, 16]), normal.tensor(&[8, 8, 3, 3]));
+    let config = Conv2d {
+        padding: 1,
+        ..Default::default()
+    };
+    let slope = |_| -> Result<f64> {
+        let x = candle_core::Var::from_tensor(&x)?;
+        let y = conv2d(&x, &w, None, &config)?.sqr()?;
+        super::scalar(&autograd::grad(&y, &[x.as_tensor()])?[0].sum_all()?)
+    };
+    let slopes: Vec<f64> = (0..64).into_par_iter().map(|i| slope(i).unwrap()).collect();
+    assert!(slopes.iter().all(|s| *s == slopes[0]));
 }
 
 #[test]

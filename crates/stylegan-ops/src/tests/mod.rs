@@ -10,20 +10,31 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 /// N(0,1) tensors from a seed.
-struct Normal(ChaCha8Rng);
+struct Normal {
+    rng: ChaCha8Rng,
+    dtype: DType,
+}
 
 impl Normal {
     fn new(seed: u64) -> Self {
-        Self(ChaCha8Rng::seed_from_u64(seed))
+        Self {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            dtype: DType::F64,
+        }
+    }
+
+    fn of(self, dtype: DType) -> Self {
+        Self { dtype, ..self }
     }
 
     fn tensor(&mut self, dims: &[usize]) -> Tensor {
         let count = dims.iter().product();
         let values: Vec<f64> = StandardNormal
-            .sample_iter(&mut self.0)
+            .sample_iter(&mut self.rng)
             .take(count)
             .collect();
-        Tensor::from_vec(values, dims, &Device::Cpu).unwrap()
+        let tensor = Tensor::from_vec(values, dims, &Device::Cpu).unwrap();
+        tensor.to_dtype(self.dtype).unwrap()
     }
 }
 

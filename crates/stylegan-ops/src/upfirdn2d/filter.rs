@@ -40,6 +40,7 @@ impl Filter {
     /// If the tensor is empty, has another rank, or holds a value that is not finite.
     pub fn from_tensor(tensor: &Tensor) -> Result<Self> {
         let values = tensor
+            .to_device(&Device::Cpu)?
             .to_dtype(DType::F64)?
             .flatten_all()?
             .to_vec1::<f64>()?;

@@ -64,11 +64,11 @@ pub fn upfirdn2d(x: &Tensor, filter: &Filter, config: &UpFirDn2d) -> Result<Tens
     }
     let [x0, x1, y0, y1] = config.padding;
     let [kh, kw] = filter.dims();
-    let rows = out_size(h, config, y0 + y1, kh);
-    let columns = out_size(w, config, x0 + x1, kw);
+    let rows = out_size(h, config, [y0, y1], kh);
+    let columns = out_size(w, config, [x0, x1], kw);
     let (Some(rows), Some(columns)) = (rows, columns) else {
         bail!(
-            "upfirdn2d: nothing is left of a {h}x{w} picture with a {kh}x{kw} filter and {config:?}"
+            "upfirdn2d: nothing is left of a {h}x{w} picture, or it is too large, with a {kh}x{kw} filter and {config:?}"
         );
     };
     if !x.device().is_cpu() {
@@ -91,7 +91,12 @@ pub fn upfirdn2d(x: &Tensor, filter: &Filter, config: &UpFirDn2d) -> Result<Tens
 /// If `x` is not `[N,C,H,W]`.
 pub fn upsample2d(x: &Tensor, filter: &Filter) -> Result<Tensor> {
     let [kh, kw] = filter.dims().map(|k| k as i64);
-    let padding = [(kw + 1) / 2, (kw - 2) / 2, (kh + 1) / 2, (kh - 2) / 2];
+    let padding = [
+        (kw + 1) / 2,
+        (kw - 2).div_euclid(2),
+        (kh + 1) / 2,
+        (kh - 2).div_euclid(2),
+    ];
     upfirdn2d(
         x,
         filter,
@@ -112,7 +117,12 @@ pub fn upsample2d(x: &Tensor, filter: &Filter) -> Result<Tensor> {
 /// If `x` is not `[N,C,H,W]`.
 pub fn downsample2d(x: &Tensor, filter: &Filter) -> Result<Tensor> {
     let [kh, kw] = filter.dims().map(|k| k as i64);
-    let padding = [(kw - 1) / 2, (kw - 2) / 2, (kh - 1) / 2, (kh - 2) / 2];
+    let padding = [
+        (kw - 1) / 2,
+        (kw - 2).div_euclid(2),
+        (kh - 1) / 2,
+        (kh - 2).div_euclid(2),
+    ];
     upfirdn2d(
         x,
         filter,
@@ -124,9 +134,13 @@ pub fn downsample2d(x: &Tensor, filter: &Filter) -> Result<Tensor> {
     )
 }
 
-fn out_size(size: usize, config: &UpFirDn2d, padding: i64, taps: usize) -> Option<usize> {
-    let span = (size * config.up) as i64 + padding - taps as i64;
-    (size > 0 && span >= 0).then(|| span as usize / config.down + 1)
+/// The number of results along one axis, unless there are none or more than can be counted.
+fn out_size(size: usize, config: &UpFirDn2d, padding: [i64; 2], taps: usize) -> Option<usize> {
+    let padding = padding[0] as i128 + padding[1] as i128;
+    let span = size as i128 * config.up as i128 + padding - taps as i128;
+    usize::try_from(span)
+        .ok()
+        .map(|span| span / config.down + 1)
 }
 
 struct Kernel2d {

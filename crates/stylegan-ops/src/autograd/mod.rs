@@ -8,8 +8,11 @@
 //! - [`backward`] and [`backward_for`] give gradients as constants, for an optimizer;
 //! - [`grad`] gives gradients that are part of the graph and can be differentiated again.
 //!
-//! A penalty built on [`grad`] is differentiated by [`backward`], like any other loss. Operators of
-//! this crate that took part in a first-order pass refuse to be differentiated afterwards.
+//! A penalty built on [`grad`] is differentiated by [`backward`], like any other loss.
+//!
+//! Use this module instead of `Tensor::backward`. Its first-order gradients are constants, so that
+//! differentiating one is an error; and where `Tensor::backward` was called all the same, the CPU
+//! kernels of this crate that took part refuse to be differentiated afterwards.
 //!
 //! ```
 //! use candle_core::{Device, Result, Var};
@@ -27,18 +30,16 @@
 //! # }
 //! ```
 
+mod graph_thread;
+
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, OnceLock, mpsc};
 
 use candle_core::{Device, Error, Result, Tensor, TensorId, Var, bail};
 
-/// The environment variable that candle reads once per thread, at the thread's first backward pass.
-const KEEP_GRAPH: &str = "CANDLE_GRAD_DO_NOT_DETACH";
-
-/// candle walks the graph recursively, and graphs of gradients are deep.
-const GRAPH_THREAD_STACK_BYTES: usize = 512 << 20;
+/// candle walks the graph recursively, and graphs of gradients are deep. Memory that is not touched
+/// costs nothing.
+const STACK_BYTES: usize = 256 << 20;
 
 thread_local! {
     /// The variables whose gradients the running backward pass wants; `None` means all.
@@ -98,7 +99,11 @@ pub fn backward(loss: &Tensor) -> Result<Gradients> {
 ///
 /// Operators skip the weight gradients of every other variable, which saves about a third of a pass
 /// through a network whose parameters are not being trained.
+///
+/// # Errors
+/// As [`backward`], and if one of `vars` is not a variable.
 pub fn backward_for(loss: &Tensor, vars: &[&Tensor]) -> Result<Gradients> {
+    expect_variables("backward_for", vars)?;
     first_order(loss, Some(vars.iter().map(|v| v.id()).collect()))
 }
 
@@ -111,17 +116,10 @@ pub fn backward_for(loss: &Tensor, vars: &[&Tensor]) -> Result<Gradients> {
 /// If an input is not a variable (candle keeps gradients of variables only), or the output does not
 /// depend on it.
 pub fn grad(output: &Tensor, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
-    for (i, input) in inputs.iter().enumerate() {
-        if !input.is_variable() {
-            bail!(
-                "grad: input {i} of shape {:?} is not a variable: make it one with Var::from_tensor before the forward pass",
-                input.dims()
-            );
-        }
-    }
+    expect_variables("grad", inputs)?;
     let output = output.clone();
     let inputs: Vec<Tensor> = inputs.iter().map(|&t| t.clone()).collect();
-    on_graph_thread(move || {
+    graph_thread::run(move || {
         let _wanted = Wanted::set(Some(inputs.iter().map(|t| t.id()).collect()));
         let mut store = output.backward()?;
         let mut take = |(i, input): (usize, &Tensor)| match store.remove(input) {
@@ -135,6 +133,28 @@ pub fn grad(output: &Tensor, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     })
 }
 
+/// Starts the thread on which [`grad`] walks, which is otherwise started by the first call.
+///
+/// It sets an environment variable for a moment. Call it early in a program whose other threads read
+/// the environment through the C library (a GPU driver may), before they are started.
+///
+/// # Errors
+/// If the thread can't be started, or candle doesn't keep graphs on it.
+pub fn start_second_order() -> Result<()> {
+    graph_thread::ensure()
+}
+
+fn expect_variables(what: &str, tensors: &[&Tensor]) -> Result<()> {
+    match tensors.iter().position(|t| !t.is_variable()) {
+        Some(i) => bail!(
+            "{what}: tensor {i} of shape {:?} is not a variable: make it one with Var::from_tensor \
+             before the forward pass",
+            tensors[i].dims()
+        ),
+        None => Ok(()),
+    }
+}
+
 fn first_order(loss: &Tensor, wanted: Option<HashSet<TensorId>>) -> Result<Gradients> {
     if !loss.track_op() {
         bail!(
@@ -144,11 +164,18 @@ fn first_order(loss: &Tensor, wanted: Option<HashSet<TensorId>>) -> Result<Gradi
     }
     let keep = wanted.clone();
     let _wanted = Wanted::set(wanted);
-    let store = loss.backward()?;
-    let ids = store.get_ids().copied();
-    let kept = ids.filter(|id| keep.as_ref().is_none_or(|k| k.contains(id)));
-    let gradients = kept.filter_map(|id| Some((id, store.get_id(id)?.detach())));
-    Ok(Gradients(gradients.collect()))
+    stacker::grow(STACK_BYTES, || {
+        let store = loss.backward()?;
+        // candle also keeps gradients of constants.
+        let variables = loss
+            .sorted_nodes()
+            .into_iter()
+            .filter(|node| node.is_variable());
+        let ids = variables.map(|variable| variable.id());
+        let kept = ids.filter(|id| keep.as_ref().is_none_or(|keep| keep.contains(id)));
+        let gradients = kept.filter_map(|id| Some((id, store.get_id(id)?.detach())));
+        Ok(Gradients(gradients.collect()))
+    })
 }
 
 /// Restores the previous set of wanted variables when it goes out of scope.
@@ -200,11 +227,32 @@ impl Order {
                  wrong number for its derivative. Compute it with stylegan_ops::autograd::grad instead"
             );
         }
-        let before = IN_FIRST_ORDER_PASS.replace(!keeps_graph()?);
-        let result = rule();
-        IN_FIRST_ORDER_PASS.set(before);
-        result
+        let _pass = FirstOrderPass::set(!keeps_graph()?);
+        rule()
     }
+}
+
+/// Restores the previous mark when it goes out of scope.
+struct FirstOrderPass(bool);
+
+impl FirstOrderPass {
+    fn set(first_order: bool) -> Self {
+        Self(IN_FIRST_ORDER_PASS.replace(first_order))
+    }
+}
+
+impl Drop for FirstOrderPass {
+    fn drop(&mut self) {
+        IN_FIRST_ORDER_PASS.set(self.0);
+    }
+}
+
+/// Runs a kernel without the marks of the backward pass that it may be part of: where the calling
+/// thread belongs to rayon, it may take up unrelated work while it waits for the kernel's tasks.
+pub(crate) fn outside_passes<T>(kernel: impl FnOnce() -> T) -> T {
+    let _pass = FirstOrderPass::set(false);
+    let _wanted = Wanted::set(None);
+    kernel()
 }
 
 /// Whether gradients stay differentiable on the calling thread, found by differentiating one.
@@ -225,69 +273,6 @@ fn keeps_graph() -> Result<bool> {
     let keeps = (curvature - 36.0).abs() < 1e-9;
     KEEPS_GRAPH.with(|k| k.set(keeps).ok());
     Ok(keeps)
-}
-
-type Job = Box<dyn FnOnce() + Send>;
-
-fn on_graph_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    static THREAD: OnceLock<std::result::Result<Mutex<mpsc::Sender<Job>>, String>> =
-        OnceLock::new();
-    let stopped = || Error::Msg("the second-order thread has stopped".into());
-    let (reply, answer) = mpsc::channel();
-    let job: Job = Box::new(move || {
-        let result = catch_unwind(AssertUnwindSafe(work));
-        let panicked = |_| {
-            Err(Error::Msg(
-                "grad: candle panicked during the backward walk".into(),
-            ))
-        };
-        // The receiver waits below; it is gone only if its thread was torn down.
-        reply.send(result.unwrap_or_else(panicked)).ok();
-    });
-    match THREAD.get_or_init(start_graph_thread) {
-        Ok(sender) => {
-            let sender = sender.lock().map_err(|_| stopped())?;
-            sender.send(job).map_err(|_| stopped())?;
-        }
-        Err(message) => bail!("second order is not available: {message}"),
-    }
-    answer.recv().map_err(|_| stopped())?
-}
-
-/// Starts the one thread on which candle keeps graphs, and checks that it does.
-fn start_graph_thread() -> std::result::Result<Mutex<mpsc::Sender<Job>>, String> {
-    let (jobs, queue) = mpsc::channel::<Job>();
-    let (ready, latched) = mpsc::channel();
-    let before = std::env::var_os(KEEP_GRAPH);
-    // SAFETY: `set_var` is unsafe because other threads may read the environment through the C
-    // library, outside the lock that std takes. This runs once per process, for the moment it takes
-    // the new thread to run its first backward pass, and touches one variable that only candle reads
-    // (through std, hence under the lock). A thread that runs its very first backward pass in this
-    // moment keeps graphs too, which costs memory but changes no result.
-    unsafe { std::env::set_var(KEEP_GRAPH, "1") };
-    let spawned = std::thread::Builder::new()
-        .name("second-order".into())
-        .stack_size(GRAPH_THREAD_STACK_BYTES)
-        .spawn(move || {
-            ready.send(keeps_graph()).ok();
-            queue.into_iter().for_each(|job| job());
-        });
-    let answer = spawned
-        .map_err(|e| e.to_string())
-        .and_then(|_| latched.recv().map_err(|e| e.to_string()));
-    match before {
-        // SAFETY: as above.
-        Some(value) => unsafe { std::env::set_var(KEEP_GRAPH, value) },
-        // SAFETY: as above.
-        None => unsafe { std::env::remove_var(KEEP_GRAPH) },
-    }
-    match answer? {
-        Ok(true) => Ok(Mutex::new(jobs)),
-        Ok(false) => Err(format!("this candle ignores {KEEP_GRAPH}")),
-        Err(e) => Err(e.to_string()),
-    }
 }
 
 #[cfg(test)]
