@@ -126,7 +126,7 @@ impl<T: Float> Row<T> {
                     *y += sum;
                 }
             }
-            [even, odd] if out.len() % 2 == 0 => {
+            [even, odd] if out.len().is_multiple_of(2) => {
                 for ((y, &even), &odd) in out.chunks_exact_mut(2).zip(even).zip(odd) {
                     y[0] += even;
                     y[1] += odd;
