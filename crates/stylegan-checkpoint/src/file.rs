@@ -9,8 +9,13 @@ use crate::error::{CheckpointError, Result};
 /// The largest header that the safetensors format allows, in bytes.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 
-/// Calls `write` with the name of a file in the folder of `path`, and renames that file to `path`.
-pub(crate) fn write_atomically(
+/// Calls `write` with the name of a new file in the folder of `path`, flushes that file to the disk and
+/// renames it to `path`, which holds either its old or its new content whatever happens.
+///
+/// # Errors
+/// That of `write`, or of the folder: it is missing, can't be written, or is full. `path` is then as it
+/// was, and the new file is gone.
+pub fn write_atomically(
     path: &Path,
     write: impl FnOnce(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
@@ -19,8 +24,8 @@ pub(crate) fn write_atomically(
         _ => Path::new("."),
     };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".checkpoint-").suffix(".tmp");
-    // A temporary file is private by default; a checkpoint has the permissions of any new file.
+    builder.prefix(".writing-").suffix(".tmp");
+    // A temporary file is private by default; ours have the permissions of any new file.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let temporary = builder.tempfile_in(folder)?;

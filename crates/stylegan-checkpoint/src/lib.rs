@@ -6,6 +6,7 @@
 //! - [`Checkpoint`] is a safetensors file: named tensors and one JSON document.
 //! - [`load_network`] fills a network from named tensors, strictly: every tensor that is missing,
 //!   mis-shaped or not asked for is reported.
+//! - [`write_atomically`] writes any file so that nobody ever reads half of it.
 //!
 //! Parameter names are those of the public StyleGAN checkpoints, e.g. `mapping.fc0.weight`.
 //!
@@ -54,5 +55,6 @@ mod store;
 
 pub use checkpoint::Checkpoint;
 pub use error::{CheckpointError, Mismatch, Result, TensorProblems};
+pub use file::write_atomically;
 pub use load::load_network;
 pub use store::{ParamStore, is_buffer};

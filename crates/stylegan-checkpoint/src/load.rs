@@ -19,7 +19,8 @@ use crate::store::{ParamStore, check_float};
 /// # Errors
 /// One error lists every tensor that is missing, has another shape, isn't of a floating point type, or
 /// that the network doesn't ask for. Exception: a `resample_filter` that isn't asked for is dropped,
-/// since public checkpoints store one in every layer.
+/// since public checkpoints store one in every layer. One that is asked for (a network does so where
+/// [`VarBuilder::contains_tensor`] finds it) is kept; checkpoints without any load as well.
 pub fn load_network<T>(
     tensors: &BTreeMap<String, Tensor>,
     dtype: DType,

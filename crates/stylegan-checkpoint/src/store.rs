@@ -15,7 +15,8 @@ use crate::init::SeededInit;
 /// Whether a tensor of that name is a buffer: stored with the network, but not trained.
 ///
 /// Buffers are `w_avg` (the mapping network's moving average), `noise_const` (the stored noise maps)
-/// and `resample_filter`, as the last part of the dotted name.
+/// and `resample_filter`, as the last part of the dotted name. The last is in public checkpoints only,
+/// and in what is made from them: new networks take their filter from the configuration.
 pub fn is_buffer(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name);
     matches!(last, "w_avg" | "noise_const" | "resample_filter")

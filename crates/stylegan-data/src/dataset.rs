@@ -303,13 +303,13 @@ fn read_headers(source: &Source) -> Result<Vec<Header>, DataError> {
 }
 
 fn read_header(source: &Source, index: usize) -> Result<Header, DataError> {
-    let prefix = source.read(index, HEADER_PREFIX_BYTES)?;
+    let prefix = source.read_start(index, HEADER_PREFIX_BYTES)?;
     if picture::header_is_at_the_start(&prefix)
         && let Ok(header) = picture::read_header(&prefix)
     {
         return Ok(header);
     }
-    let bytes = source.read(index, u64::MAX)?;
+    let bytes = source.read(index)?;
     picture::read_header(&bytes).map_err(|error| DataError::Damaged {
         file: source.describe(index),
         reason: error.to_string(),
@@ -322,7 +322,7 @@ fn read_picture(
     expected: Header,
     resolution: usize,
 ) -> Result<Vec<u8>, DataError> {
-    let bytes = source.read(index, u64::MAX)?;
+    let bytes = source.read(index)?;
     let image = picture::decode(&bytes).map_err(|reason| DataError::Damaged {
         file: source.describe(index),
         reason,

@@ -33,6 +33,14 @@ pub enum DataError {
         /// What the operating system or the zip reader said.
         source: std::io::Error,
     },
+    /// A file that is larger than any real one, for example an archive that unpacks without end.
+    #[error("{file}: larger than {limit_mib} MiB, the most that is read; replace or remove it")]
+    TooLarge {
+        /// The file.
+        file: String,
+        /// The most that is read of a file of its kind, in MiB.
+        limit_mib: u64,
+    },
     /// There is no picture in the dataset.
     #[error("{}: no pictures found; expected files ending in .png, .jpg, .jpeg or .webp{}", .path.display(), other_files(.others))]
     Empty {

@@ -9,6 +9,9 @@ use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
 
 use crate::DataError;
 
+/// The most bytes that the pixels of a grid may take.
+const LIMIT_BYTES: u64 = 1 << 30;
+
 /// Lays out a batch of pictures row by row, `columns` by `rows`.
 ///
 /// `images` is `[N, C, H, W]` of any float type on any device, C = 1, 3 or 4. A value x becomes
@@ -16,7 +19,8 @@ use crate::DataError;
 /// four channels).
 ///
 /// # Errors
-/// If the shape is another, N is 0 or more than `columns * rows`, or a value is not a number.
+/// If the shape is another, N is 0 or more than `columns * rows`, the grid takes more than 1 GiB, or
+/// a value is not a number.
 pub fn to_image(images: &Tensor, columns: usize, rows: usize) -> Result<DynamicImage, DataError> {
     let (count, channels, height, width) = match *images.dims() {
         [count, channels @ (1 | 3 | 4), height, width] if height > 0 && width > 0 => {
@@ -34,13 +38,27 @@ pub fn to_image(images: &Tensor, columns: usize, rows: usize) -> Result<DynamicI
             "expected 1 to {columns}x{rows} pictures, found {count}"
         )));
     }
+    let too_large = || {
+        DataError::InvalidGrid(format!(
+            "expected at most 1 GiB of pixels, found {columns}x{rows} pictures of {width}x{height} \
+             with {channels} channels; ask for fewer columns or rows"
+        ))
+    };
+    let side = |cells: usize, pixels: usize| -> Result<u32, DataError> {
+        let side = cells.checked_mul(pixels).ok_or_else(too_large)?;
+        u32::try_from(side).map_err(|_| too_large())
+    };
+    let (grid_width, grid_height) = (side(columns, width)?, side(rows, height)?);
+    if u64::from(grid_width) * u64::from(grid_height) > LIMIT_BYTES / channels as u64 {
+        return Err(too_large());
+    }
+    let row_bytes = grid_width as usize * channels;
+    let mut bytes = vec![0u8; row_bytes * grid_height as usize];
     let values: Vec<f32> = images
         .to_device(&Device::Cpu)?
         .to_dtype(DType::F32)?
         .flatten_all()?
         .to_vec1()?;
-    let (grid_width, grid_height) = (columns * width, rows * height);
-    let mut pixels = vec![0u8; grid_width * grid_height * channels];
     for (cell, picture) in values.chunks_exact(channels * height * width).enumerate() {
         let (left, top) = (cell % columns * width, cell / columns * height);
         for (position, &value) in picture.iter().enumerate() {
@@ -51,37 +69,20 @@ pub fn to_image(images: &Tensor, columns: usize, rows: usize) -> Result<DynamicI
             }
             let channel = position / (height * width);
             let (y, x) = (position / width % height, position % width);
-            let pixel = (top + y) * grid_width + left + x;
-            pixels[pixel * channels + channel] = to_byte(value);
+            bytes[(top + y) * row_bytes + (left + x) * channels + channel] = to_byte(value);
         }
     }
-    from_pixels(grid_width, grid_height, channels, pixels)
+    match channels {
+        1 => GrayImage::from_raw(grid_width, grid_height, bytes).map(DynamicImage::from),
+        3 => RgbImage::from_raw(grid_width, grid_height, bytes).map(DynamicImage::from),
+        _ => RgbaImage::from_raw(grid_width, grid_height, bytes).map(DynamicImage::from),
+    }
+    .ok_or_else(too_large)
 }
 
 /// -1 becomes 0, 1 becomes 255; the cast clamps.
 fn to_byte(value: f32) -> u8 {
     ((value + 1.0) * 127.5).round() as u8
-}
-
-fn from_pixels(
-    width: usize,
-    height: usize,
-    channels: usize,
-    pixels: Vec<u8>,
-) -> Result<DynamicImage, DataError> {
-    let too_large = || {
-        DataError::InvalidGrid(format!(
-            "{width}x{height} pixels are too many for a picture"
-        ))
-    };
-    let side = |pixels: usize| u32::try_from(pixels).map_err(|_| too_large());
-    let (width, height) = (side(width)?, side(height)?);
-    match channels {
-        1 => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
-        3 => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
-        _ => RgbaImage::from_raw(width, height, pixels).map(DynamicImage::from),
-    }
-    .ok_or_else(too_large)
 }
 
 /// Writes a picture as a well compressed PNG.
@@ -183,6 +184,26 @@ mod tests {
             message(nan, 2, 1),
             "grid: picture 1 has a value that is not a number (NaN)"
         );
+    }
+
+    #[test]
+    fn a_grid_of_more_than_a_gibibyte_is_an_error_before_memory_is_asked_for() {
+        let one = images(&[0.0; 4], (1, 1, 2, 2));
+        for (columns, rows) in [
+            (1 << 14, (1 << 14) + 1),
+            (1 << 31, 1),
+            (1, usize::MAX),
+            (1 << 30, 1 << 30),
+        ] {
+            let error = to_image(&one, columns, rows).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!(
+                    "grid: expected at most 1 GiB of pixels, found {columns}x{rows} pictures of \
+                     2x2 with 1 channels; ask for fewer columns or rows"
+                )
+            );
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::Cursor;
 
-use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits};
 
 use crate::resize;
 
@@ -101,6 +101,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
 fn decode_image(bytes: &[u8]) -> ImageResult<DynamicImage> {
     let mut decoder = reader(bytes)?.into_decoder()?;
     let orientation = decoder.orientation()?;
+    // The reader keeps this limit for what a decoder needs besides the pixels.
+    Limits::default().reserve(decoder.total_bytes())?;
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
     Ok(match Mode::of(image.color()) {

@@ -26,11 +26,12 @@ use crate::DataError;
 #[serde(try_from = "State", into = "State")]
 pub struct Sampler {
     state: State,
-    order: Vec<usize>,
+    order: Vec<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct State {
+    /// At least 1, at most `u32::MAX`.
     len: usize,
     seed: u64,
     epoch: u64,
@@ -41,7 +42,7 @@ impl Sampler {
     /// A sampler over the indices `0..len`, at the start of its first epoch.
     ///
     /// # Errors
-    /// If `len` is 0.
+    /// If `len` is 0 or more than `u32::MAX`.
     pub fn new(len: usize, seed: u64) -> Result<Self, DataError> {
         State {
             len,
@@ -64,21 +65,21 @@ impl Sampler {
 
     fn next_index(&mut self) -> usize {
         if self.state.position == self.state.len {
-            self.state.epoch += 1;
+            self.state.epoch = self.state.epoch.wrapping_add(1);
             self.state.position = 0;
             self.order = self.state.order();
         }
         let index = self.order[self.state.position];
         self.state.position += 1;
-        index
+        index as usize
     }
 }
 
 impl State {
-    fn order(&self) -> Vec<usize> {
+    fn order(&self) -> Vec<u32> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(self.epoch);
-        let mut order: Vec<usize> = (0..self.len).collect();
+        let mut order: Vec<u32> = (0..self.len as u32).collect();
         order.shuffle(&mut rng);
         order
     }
@@ -92,6 +93,13 @@ impl TryFrom<State> for Sampler {
             return Err(DataError::InvalidSampler(
                 "expected at least one picture, found 0".to_string(),
             ));
+        }
+        if u32::try_from(state.len).is_err() {
+            return Err(DataError::InvalidSampler(format!(
+                "expected at most {} pictures, found {}; the saved state is damaged",
+                u32::MAX,
+                state.len
+            )));
         }
         if state.position > state.len {
             return Err(DataError::InvalidSampler(format!(
@@ -152,12 +160,26 @@ mod tests {
     fn impossible_states_are_errors() {
         let error = Sampler::new(0, 1).unwrap_err().to_string();
         assert_eq!(error, "sampler: expected at least one picture, found 0");
-        let json = r#"{"len": 4, "seed": 1, "epoch": 0, "position": 5}"#;
-        let error = serde_json::from_str::<Sampler>(json).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("expected a position from 0 to 4, found 5")
+        for (json, part) in [
+            (
+                r#"{"len": 4, "seed": 1, "epoch": 0, "position": 5}"#,
+                "expected a position from 0 to 4, found 5",
+            ),
+            (
+                r#"{"len": 1000000000000000000, "seed": 1, "epoch": 0, "position": 0}"#,
+                "expected at most 4294967295 pictures, found 1000000000000000000",
+            ),
+        ] {
+            let error = serde_json::from_str::<Sampler>(json).unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_a_seed_stays_the_same_between_versions() {
+        assert_eq!(
+            Sampler::new(8, 7).unwrap().next_indices(8),
+            [0, 7, 5, 2, 4, 1, 6, 3]
         );
     }
 }

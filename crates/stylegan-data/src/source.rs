@@ -13,6 +13,10 @@ use crate::DataError;
 
 /// Name of the labels file at the top of a dataset.
 const LABELS_NAME: &str = "dataset.json";
+/// The most bytes of a picture's file: far more than any real one has.
+const PICTURE_LIMIT_BYTES: u64 = 256 << 20;
+/// The most bytes of the labels file: room for millions of pictures.
+const LABELS_LIMIT_BYTES: u64 = 1 << 30;
 const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
 /// The pictures of a folder or zip, sorted by name, and its labels file.
@@ -74,11 +78,17 @@ impl Source {
         format!("{}: {}", self.root.display(), self.names[index])
     }
 
-    /// The bytes of a picture, at most `limit` of them.
-    pub(crate) fn read(&self, index: usize, limit: u64) -> Result<Vec<u8>, DataError> {
+    /// The bytes of a picture.
+    pub(crate) fn read(&self, index: usize) -> Result<Vec<u8>, DataError> {
+        let bytes = self.read_start(index, PICTURE_LIMIT_BYTES + 1)?;
+        within(PICTURE_LIMIT_BYTES, bytes, || self.describe(index))
+    }
+
+    /// The first `len` bytes of a picture, or all where there are fewer.
+    pub(crate) fn read_start(&self, index: usize, len: u64) -> Result<Vec<u8>, DataError> {
         match &self.storage {
-            Storage::Folder(paths) => read_file(&paths[index], limit),
-            Storage::Zip { archive, entries } => read_entry(archive, entries[index], limit),
+            Storage::Folder(paths) => read_file(&paths[index], len),
+            Storage::Zip { archive, entries } => read_entry(archive, entries[index], len),
         }
         .map_err(|source| read_error(self.describe(index), source))
     }
@@ -90,20 +100,31 @@ impl Source {
 
     /// The bytes of the labels file, `None` where there is none.
     pub(crate) fn read_labels(&self) -> Result<Option<Vec<u8>>, DataError> {
+        let len = LABELS_LIMIT_BYTES + 1;
         let bytes = match &self.storage {
-            Storage::Folder(_) => match read_file(&self.root.join(LABELS_NAME), u64::MAX) {
+            Storage::Folder(_) => match read_file(&self.root.join(LABELS_NAME), len) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 other => other,
             },
             Storage::Zip { archive, .. } => match archive.index_for_name(LABELS_NAME) {
                 None => return Ok(None),
-                Some(entry) => read_entry(archive, entry, u64::MAX),
+                Some(entry) => read_entry(archive, entry, len),
             },
         };
-        bytes
-            .map(Some)
-            .map_err(|source| read_error(self.labels_name(), source))
+        let bytes = bytes.map_err(|source| read_error(self.labels_name(), source))?;
+        within(LABELS_LIMIT_BYTES, bytes, || self.labels_name()).map(Some)
     }
+}
+
+/// The bytes, unless there are more than `limit`.
+fn within(limit: u64, bytes: Vec<u8>, file: impl FnOnce() -> String) -> Result<Vec<u8>, DataError> {
+    if bytes.len() as u64 > limit {
+        return Err(DataError::TooLarge {
+            file: file(),
+            limit_mib: limit >> 20,
+        });
+    }
+    Ok(bytes)
 }
 
 fn read_error(file: impl ToString, source: io::Error) -> DataError {
@@ -190,20 +211,17 @@ fn list_zip(root: &Path) -> Result<ZipListing, DataError> {
     Ok((archive, files))
 }
 
-fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+fn read_file(path: &Path, len: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    File::open(path)?.take(len).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-fn read_entry(archive: &ZipArchive<SharedReader>, entry: usize, limit: u64) -> io::Result<Vec<u8>> {
+fn read_entry(archive: &ZipArchive<SharedReader>, entry: usize, len: u64) -> io::Result<Vec<u8>> {
     // A clone shares the listing and the file, and has its own position.
     let mut archive = archive.clone();
     let mut bytes = Vec::new();
-    archive
-        .by_index(entry)?
-        .take(limit)
-        .read_to_end(&mut bytes)?;
+    archive.by_index(entry)?.take(len).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -85,10 +85,15 @@ impl DiscriminatorConfig {
                  {features}"
             )
         }
-        match self.mapping_config()? {
-            Some(mapping) => mapping.validate(),
-            None => Ok(()),
+        if self.cmap_dim == Some(0) {
+            bail!(
+                "cmap_dim: expected at least 1, or none for the {channels} channels at 4x4, got 0"
+            )
         }
+        if self.mapping_layers == 0 {
+            bail!("mapping_layers: expected at least 1, got 0")
+        }
+        Ok(())
     }
 
     /// Resolutions and widths of the blocks.
@@ -151,7 +156,7 @@ mod tests {
         };
         assert!(ok.validate().is_ok());
         type Change = fn(&mut DiscriminatorConfig);
-        let cases: [(&str, Change); 8] = [
+        let cases: [(&str, Change); 9] = [
             ("img_resolution", |c| c.img_resolution = 48),
             ("img_channels", |c| c.img_channels = 2),
             ("channel_base", |c| c.channel_base = 512),
@@ -159,13 +164,19 @@ mod tests {
             ("conv_clamp", |c| c.conv_clamp = Some(0.)),
             ("mbstd_group_size", |c| c.mbstd_group_size = Some(0)),
             ("mbstd_num_channels", |c| c.mbstd_num_channels = 3),
-            ("num_layers", |c| c.mapping_layers = 0),
+            ("cmap_dim", |c| c.cmap_dim = Some(0)),
+            ("mapping_layers", |c| c.mapping_layers = 0),
         ];
         for (name, change) in cases {
-            let mut config = ok.clone();
-            change(&mut config);
-            let error = config.validate().unwrap_err().to_string();
-            assert!(error.contains(name), "{error}");
+            for c_dim in [0, 3] {
+                let mut config = DiscriminatorConfig {
+                    c_dim,
+                    ..ok.clone()
+                };
+                change(&mut config);
+                let error = config.validate().unwrap_err().to_string();
+                assert!(error.starts_with(&format!("{name}: expected")), "{error}");
+            }
         }
     }
 }

@@ -122,13 +122,6 @@ impl Discriminator {
                 c.dims()
             ),
         }
-        let group = self.config.mbstd_group_size.map_or(n, |size| size.min(n));
-        if self.config.mbstd_num_channels > 0 && (n == 0 || !n.is_multiple_of(group)) {
-            bail!(
-                "discriminator: expected a minibatch divisible by the mbstd_group_size of {group}, \
-                 got {n} images"
-            )
-        }
         Ok(())
     }
 }

@@ -171,7 +171,14 @@ fn wrong_inputs_are_errors_that_name_them() -> Result<()> {
         ),
         (
             plain.forward(&pattern(&[6, 3, 8, 8])?, None),
-            "divisible by the mbstd_group_size of 4, got 6 images",
+            "expected a batch that is a multiple of the group size 4, got 6 samples",
+        ),
+        (
+            plain.forward(
+                &Tensor::zeros((0, 3, 8, 8), DType::F32, &Device::Cpu)?,
+                None,
+            ),
+            "expected x with at least one sample",
         ),
     ];
     for (result, message) in cases {

@@ -1,15 +1,16 @@
 //! The discriminator against the reference values of whole networks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Result, Var};
 use candle_nn::VarBuilder;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::Deserialize;
-use stylegan_checkpoint::ParamStore;
+use stylegan_checkpoint::{ParamStore, load_network};
 use stylegan_discriminator::{Discriminator, DiscriminatorConfig};
 use stylegan_goldens::{Case, assert_close};
 use stylegan_ops::autograd;
+use stylegan_ops::nn::Architecture;
 
 const FORWARD_TOLERANCE: f64 = 1e-4;
 const GRADIENT_TOLERANCE: f64 = 1e-3;
@@ -81,8 +82,9 @@ fn golden_gradient_of_the_logits_for_the_images_f64() -> Result<()> {
     check_input_gradient(DType::F64)
 }
 
+/// New networks take their filters from the configuration (`stylegan_ops::nn::resample_filter`).
 #[test]
-fn golden_parameters_have_the_public_names_and_shapes() -> Result<()> {
+fn golden_parameters_have_the_public_names_and_shapes_filters_aside() -> Result<()> {
     for case in cases(DType::F32)? {
         let config = &case.params.discriminator;
         let mut rng = ChaCha8Rng::seed_from_u64(0);
@@ -100,6 +102,37 @@ fn golden_parameters_have_the_public_names_and_shapes() -> Result<()> {
             .map(|(name, tensor)| (name, tensor.dims().to_vec()))
             .collect();
         assert_eq!(got, expected, "{}", case.name);
+    }
+    Ok(())
+}
+
+#[test]
+fn golden_filters_are_loaded_where_a_layer_resamples() -> Result<()> {
+    for case in cases(DType::F32)? {
+        let config = &case.params.discriminator;
+        let mut tensors = BTreeMap::from_iter(case.with_prefix("D."));
+        let build = |vb: VarBuilder| Discriminator::new(config, vb);
+        let loaded = load_network(&tensors, DType::F32, &Device::Cpu, build)
+            .map_err(candle_core::Error::wrap)?;
+        let layers: &[&str] = match config.architecture {
+            Architecture::Skip => &["conv1.", ""],
+            Architecture::Resnet => &["conv1.", "skip."],
+            Architecture::Orig => &["conv1."],
+        };
+        tensors.retain(|name, _| !name.ends_with("resample_filter"));
+        let mut expected: BTreeSet<_> = tensors.keys().cloned().collect();
+        for (resolution, layer) in [8, 16]
+            .iter()
+            .flat_map(|r| layers.iter().map(move |l| (r, l)))
+        {
+            expected.insert(format!("b{resolution}.{layer}resample_filter"));
+        }
+        let got: BTreeSet<_> = loaded.iter().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(got, expected, "{}", case.name);
+
+        let without = load_network(&tensors, DType::F32, &Device::Cpu, build)
+            .map_err(candle_core::Error::wrap)?;
+        assert_eq!(without.len(), tensors.len(), "{}", case.name);
     }
     Ok(())
 }

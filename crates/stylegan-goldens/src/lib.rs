@@ -97,7 +97,7 @@ pub fn load<P: DeserializeOwned>(family: &str, name: &str, dtype: DType) -> Resu
 
 /// The largest absolute difference over the largest magnitude of `expected`.
 ///
-/// Shapes must agree, and a value that is not finite is infinitely far off.
+/// Shapes must agree, and a value that is not finite is infinitely far off, on either side.
 pub fn relative_error(got: &Tensor, expected: &Tensor) -> Result<f64> {
     if got.dims() != expected.dims() {
         return Err(error(format!(
@@ -114,7 +114,7 @@ pub fn relative_error(got: &Tensor, expected: &Tensor) -> Result<f64> {
         .max(f64::MIN_POSITIVE);
     let mut worst = 0f64;
     for (g, e) in got.iter().zip(&expected) {
-        if !g.is_finite() {
+        if !(g.is_finite() && e.is_finite()) {
             return Ok(f64::INFINITY);
         }
         worst = worst.max((g - e).abs());
@@ -135,4 +135,90 @@ pub fn assert_close(what: &str, got: &Tensor, expected: &Tensor, tolerance: f64)
 
 fn error(message: String) -> Error {
     Error::Msg(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(values: &[f64]) -> Tensor {
+        Tensor::new(values, &Device::Cpu).unwrap()
+    }
+
+    fn error_of(got: &[f64], expected: &[f64]) -> f64 {
+        relative_error(&tensor(got), &tensor(expected)).unwrap()
+    }
+
+    #[test]
+    fn the_relative_error_is_that_of_the_largest_magnitude() {
+        assert_eq!(error_of(&[1., -4., 2.], &[1., -4., 2.]), 0.);
+        assert_eq!(error_of(&[1., -4., 3.], &[1., -4., 2.]), 0.25);
+        assert_eq!(error_of(&[0., 0.], &[0., 0.]), 0.);
+        assert!(error_of(&[1., 0.], &[0., 0.]) > 1e300);
+        assert_eq!(error_of(&[], &[]), 0.);
+    }
+
+    #[test]
+    fn a_value_that_is_not_finite_is_infinitely_far_off_on_either_side() {
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(error_of(&[bad, 1.], &[1., 1.]), f64::INFINITY);
+            assert_eq!(error_of(&[1., 1.], &[1., bad]), f64::INFINITY);
+            assert_eq!(error_of(&[bad, 1.], &[bad, 1.]), f64::INFINITY);
+        }
+    }
+
+    #[test]
+    fn different_shapes_are_an_error_that_names_both() {
+        let error = relative_error(&tensor(&[1.]), &tensor(&[1., 2.])).unwrap_err();
+        assert!(
+            error.to_string().contains("expected [2], got [1]"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "conv/a y: relative error 5.00e-1, allowed 1e-4")]
+    fn a_value_beyond_the_tolerance_panics_with_its_name() {
+        assert_close("conv/a y", &tensor(&[3.]), &tensor(&[2.]), 1e-4);
+    }
+
+    #[test]
+    fn a_value_within_the_tolerance_passes() {
+        assert_close("y", &tensor(&[2.0001]), &tensor(&[2.]), 1e-4);
+    }
+
+    #[test]
+    fn every_file_of_reference_values_is_found_and_has_cases() {
+        let names = names("stylegan2", "").unwrap();
+        assert!(names.is_sorted());
+        assert!(names.iter().any(|name| name == "bias_act"), "{names:?}");
+        for name in names {
+            let cases = load::<serde_json::Value>("stylegan2", &name, DType::F64).unwrap();
+            for case in cases {
+                assert!(case.name.starts_with(&format!("{name}/")), "{}", case.name);
+                assert!(case.tensors.values().all(|t| t.dtype() == DType::F64));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error_that_names_it() {
+        let message = |error: Error| error.to_string();
+        let error = message(names("stylegan2", "nothing_").unwrap_err());
+        assert!(error.contains("no nothing_*.json in"), "{error}");
+        assert!(names("stylegan0", "").is_err());
+        let error = load::<serde_json::Value>("stylegan2", "nothing", DType::F32);
+        let error = message(error.err().unwrap());
+        assert!(error.contains("nothing.json"), "{error}");
+        let case = Case {
+            name: "conv/a".to_string(),
+            params: (),
+            tensors: BTreeMap::from([("G.b4.const".to_string(), tensor(&[1.]))]),
+        };
+        let error = message(case.get("y").unwrap_err());
+        assert_eq!(error, "golden conv/a has no tensor y");
+        let stripped = case.with_prefix("G.");
+        assert_eq!(stripped.keys().collect::<Vec<_>>(), ["b4.const"]);
+        assert!(case.with_prefix("D.").is_empty());
+    }
 }

@@ -37,7 +37,8 @@ pub(crate) struct SynthesisLayerConfig<'a> {
 /// The weight has no equalized gain, because demodulation divides by its norm.
 ///
 /// Parameters: `affine.{weight,bias}`, `weight` `[O, I, 3, 3]`, `bias` `[O]`, `noise_strength` `[]`.
-/// Buffers: `noise_const` `[R, R]`, and `resample_filter` where the layer upsamples.
+/// Buffers: `noise_const` `[R, R]`, and `resample_filter` where the layer upsamples and one is stored
+/// ([`resample_filter`]).
 #[derive(Debug, Clone)]
 pub(crate) struct SynthesisLayer {
     affine: FullyConnected,

@@ -1,12 +1,12 @@
 //! The generator against the reference values of whole networks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::Deserialize;
-use stylegan_checkpoint::ParamStore;
+use stylegan_checkpoint::{ParamStore, load_network};
 use stylegan_goldens::{Case, assert_close};
 use stylegan_ops::nn::Architecture;
 use stylegan_synthesis::{Generator, GeneratorConfig, MappingOptions, NoiseMode, SynthesisConfig};
@@ -118,8 +118,9 @@ fn golden_images_with_truncation_mixing_and_noise_modes_f64() -> Result<()> {
     check_images(DType::F64)
 }
 
+/// New networks take their filters from the configuration (`stylegan_ops::nn::resample_filter`).
 #[test]
-fn golden_parameters_have_the_public_names_and_shapes() -> Result<()> {
+fn golden_parameters_have_the_public_names_and_shapes_filters_aside() -> Result<()> {
     for case in cases(DType::F32)? {
         let config = config(&case.params.generator);
         let mut rng = ChaCha8Rng::seed_from_u64(0);
@@ -137,6 +138,37 @@ fn golden_parameters_have_the_public_names_and_shapes() -> Result<()> {
             .map(|(name, tensor)| (name, tensor.dims().to_vec()))
             .collect();
         assert_eq!(got, expected, "{}", case.name);
+    }
+    Ok(())
+}
+
+#[test]
+fn golden_filters_are_loaded_where_a_layer_resamples() -> Result<()> {
+    for case in cases(DType::F32)? {
+        let config = config(&case.params.generator);
+        let mut tensors = BTreeMap::from_iter(case.with_prefix("G."));
+        let build = |vb: VarBuilder| Generator::new(&config, vb);
+        let loaded = load_network(&tensors, DType::F32, &Device::Cpu, build)
+            .map_err(candle_core::Error::wrap)?;
+        let layers: &[&str] = match config.synthesis.architecture {
+            Architecture::Skip => &["conv0.", ""],
+            Architecture::Resnet => &["conv0.", "skip."],
+            Architecture::Orig => &["conv0."],
+        };
+        tensors.retain(|name, _| !name.ends_with("resample_filter"));
+        let mut expected: BTreeSet<_> = tensors.keys().cloned().collect();
+        for (resolution, layer) in [8, 16]
+            .iter()
+            .flat_map(|r| layers.iter().map(move |l| (r, l)))
+        {
+            expected.insert(format!("synthesis.b{resolution}.{layer}resample_filter"));
+        }
+        let got: BTreeSet<_> = loaded.iter().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(got, expected, "{}", case.name);
+
+        let without = load_network(&tensors, DType::F32, &Device::Cpu, build)
+            .map_err(candle_core::Error::wrap)?;
+        assert_eq!(without.len(), tensors.len(), "{}", case.name);
     }
     Ok(())
 }
