@@ -1,5 +1,8 @@
 //! Adversarial losses on logits: logistic, Wasserstein, hinge.
 
+use std::fmt;
+use std::str::FromStr;
+
 use candle_core::{Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
 
@@ -8,22 +11,34 @@ use serde::{Deserialize, Serialize};
 /// Every loss is a sum of a term on the logits of generated images and a term on the logits of
 /// real ones, so that a training step can run the two passes one after the other and hold only
 /// one graph at a time.
+///
+/// Written, parsed and serialised under its [`name`](Self::name).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum AdversarialLoss {
     /// The non-saturating logistic loss, see [`logistic`].
     #[default]
-    #[serde(rename = "logistic")]
     Logistic,
     /// The Wasserstein loss, see [`wgan`]; to be used with [`wgan_gp`](crate::wgan_gp) and
     /// [`drift`](crate::drift).
-    #[serde(rename = "wgan-gp")]
     WganGp,
     /// The hinge loss, see [`hinge`].
-    #[serde(rename = "hinge")]
     Hinge,
 }
 
 impl AdversarialLoss {
+    /// All losses, in the order that help texts list them.
+    pub const ALL: [Self; 3] = [Self::Logistic, Self::WganGp, Self::Hinge];
+
+    /// The name in options and files: `logistic`, `wgan-gp` or `hinge`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Logistic => "logistic",
+            Self::WganGp => "wgan-gp",
+            Self::Hinge => "hinge",
+        }
+    }
+
     /// The generator's loss per sample, `[N]`, from the logits of generated images.
     pub fn generator(self, logits_fake: &Tensor) -> Result<Tensor> {
         match self {
@@ -55,6 +70,28 @@ impl AdversarialLoss {
             Self::WganGp => wgan::discriminator_fake(logits_fake),
             Self::Hinge => hinge::discriminator_fake(logits_fake),
         }
+    }
+}
+
+impl fmt::Display for AdversarialLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for AdversarialLoss {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|loss| loss.name() == name)
+            .ok_or_else(|| {
+                format!(
+                    "no loss {name}; there are: {}",
+                    Self::ALL.map(Self::name).join(", ")
+                )
+            })
     }
 }
 
@@ -246,17 +283,16 @@ mod tests {
     }
 
     #[test]
-    fn the_enum_is_written_under_its_option_names() -> Result<()> {
-        let names = ["logistic", "wgan-gp", "hinge"];
-        let losses = [
-            AdversarialLoss::Logistic,
-            AdversarialLoss::WganGp,
-            AdversarialLoss::Hinge,
-        ];
-        for (name, loss) in names.iter().zip(losses) {
+    fn losses_are_written_and_parsed_under_one_name() -> Result<()> {
+        let names = AdversarialLoss::ALL.map(AdversarialLoss::name);
+        assert_eq!(names, ["logistic", "wgan-gp", "hinge"]);
+        for loss in AdversarialLoss::ALL {
             let json = serde_json::to_string(&loss).map_err(candle_core::Error::wrap)?;
-            assert_eq!(json, format!("\"{name}\""));
+            assert_eq!(json, format!("\"{loss}\""));
+            assert_eq!(loss.to_string().parse(), Ok(loss));
         }
+        let message = "wgan".parse::<AdversarialLoss>().expect_err("no such loss");
+        assert_eq!(message, "no loss wgan; there are: logistic, wgan-gp, hinge");
         Ok(())
     }
 

@@ -29,6 +29,7 @@ pub struct TrainingConfig {
 
 /// Losses, regularizers and how often they run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LossConfig {
     /// The adversarial loss.
     pub adversarial: AdversarialLoss,
@@ -93,6 +94,7 @@ impl LossConfig {
 
 /// Adam's hyperparameters, before the correction for lazy regularization.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct OptimizerConfig {
     /// The generator's learning rate.
     pub g_lr: f64,
@@ -120,6 +122,7 @@ impl Default for OptimizerConfig {
 
 /// Moving averages of the generator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct EmaConfig {
     /// Half-life of the averaged generator's weights in thousands of images.
     pub kimg: f64,
@@ -153,12 +156,18 @@ impl TrainingConfig {
     /// Images in a group of the discriminator's minibatch standard deviation, per pass; 0 where
     /// there is none.
     pub fn mbstd_group(&self) -> usize {
+        self.mbstd_group_in(self.batch_gpu)
+    }
+
+    /// [`mbstd_group`](Self::mbstd_group) for passes of another size.
+    pub(crate) fn mbstd_group_in(&self, batch_gpu: usize) -> usize {
         let config = &self.discriminator;
         if config.mbstd_num_channels == 0 {
             return 0;
         }
-        let group = config.mbstd_group_size.unwrap_or(self.batch_gpu);
-        group.min(self.batch_gpu)
+        config
+            .mbstd_group_size
+            .map_or(batch_gpu, |group| group.min(batch_gpu))
     }
 
     /// Checks that all parts are in range and fit together.

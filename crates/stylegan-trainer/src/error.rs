@@ -43,13 +43,25 @@ pub enum TrainError {
     /// A checkpoint can't be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// A checkpoint to resume from can't be used; `advice` says how to go on.
+    /// A checkpoint to resume from is damaged; `advice` says how to go on.
     #[error("{source}\n  {advice}")]
     Resume {
         /// What is wrong with the checkpoint.
         source: CheckpointError,
         /// What to do instead.
         advice: String,
+    },
+    /// A checkpoint of a form that this version doesn't know.
+    #[error(
+        "{}: the checkpoint was made by a newer version of stylegan-rs: its format is {found}, this version reads up to {known}; use the newer version", path.display()
+    )]
+    NewerFormat {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The number of its form.
+        found: u32,
+        /// The newest form that this version reads.
+        known: u32,
     },
     /// A file of the run folder can't be read or written.
     #[error("cannot {action} {}: {source}", path.display())]

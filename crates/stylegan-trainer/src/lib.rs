@@ -74,6 +74,8 @@ mod schedule;
 mod snapshot;
 pub mod state;
 pub mod step;
+#[cfg(test)]
+mod testing;
 mod train;
 
 pub use error::{OptionError, TrainError};

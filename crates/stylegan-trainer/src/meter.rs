@@ -5,8 +5,11 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use crate::memory::MemoryMeter;
-use crate::report::{Means, TickReport, Timing};
+use crate::report::{Means, TickReport, Timing, kimg};
 use crate::step::StepStats;
+
+/// Steps after which the rate of a tick says something: a period of the slowest regularizer.
+const RATE_STEPS: u64 = 16;
 
 /// The tick under way.
 pub(crate) struct Meter {
@@ -17,6 +20,8 @@ pub(crate) struct Meter {
     phase_sec: BTreeMap<String, f64>,
     /// Of the time since `tick_start`, what went into snapshots and grids.
     maintenance: Duration,
+    /// Seconds per thousand pictures in the tick before.
+    last_rate: Option<f64>,
     memory: MemoryMeter,
 }
 
@@ -31,6 +36,7 @@ impl Meter {
             sums: Sums::default(),
             phase_sec: BTreeMap::new(),
             maintenance: Duration::ZERO,
+            last_rate: None,
             memory: MemoryMeter::default(),
         }
     }
@@ -53,20 +59,30 @@ impl Meter {
         self.sums.loss_g.count > 0
     }
 
+    /// Seconds of training per thousand pictures, lately: over the tick under way, or over the one before
+    /// as long as there are too few steps.
+    pub(crate) fn recent_sec_per_kimg(&self, images_seen: u64) -> f64 {
+        match self.last_rate {
+            Some(rate) if self.sums.loss_g.count < RATE_STEPS => rate,
+            _ => self.sec_per_kimg(images_seen),
+        }
+    }
+
     /// Seconds of training per thousand pictures in the tick under way.
-    pub(crate) fn sec_per_kimg(&self, images_seen: u64) -> f64 {
+    fn sec_per_kimg(&self, images_seen: u64) -> f64 {
         let kimg = images_seen.saturating_sub(self.tick_start_images).max(1) as f64 / 1000.0;
         self.training().as_secs_f64() / kimg
     }
 
     /// The report of the tick, which a new one follows.
     pub(crate) fn finish_tick(&mut self, tick: u64, images_seen: u64) -> TickReport {
+        let sec_per_kimg = self.sec_per_kimg(images_seen);
         let report = TickReport {
             tick,
-            kimg: images_seen as f64 / 1000.0,
+            kimg: kimg(images_seen),
             means: mem::take(&mut self.sums).means(),
             timing: Timing {
-                sec_per_kimg: self.sec_per_kimg(images_seen),
+                sec_per_kimg,
                 sec_per_tick: self.training().as_secs_f64(),
                 maintenance_sec: self.maintenance.as_secs_f64(),
                 total_sec: self.run_start.elapsed().as_secs_f64(),
@@ -77,6 +93,7 @@ impl Meter {
         self.tick_start = Instant::now();
         self.tick_start_images = images_seen;
         self.maintenance = Duration::ZERO;
+        self.last_rate = Some(sec_per_kimg);
         report
     }
 
@@ -175,6 +192,23 @@ mod tests {
         assert_eq!(report.means.pl_mean, Some(0.25));
         assert_eq!((report.means.gp_penalty, report.kimg), (None, 0.064));
         assert!(!meter.has_steps());
+    }
+
+    #[test]
+    fn the_rate_of_the_tick_before_holds_until_a_tick_has_some_steps() {
+        let mut meter = Meter::new(0);
+        assert!(meter.recent_sec_per_kimg(1) > 0.0);
+        // As if the first tick had taken 7 seconds for 1 kimg.
+        meter.tick_start -= Duration::from_secs(7);
+        let rate = meter.finish_tick(1, 1000).timing.sec_per_kimg;
+        assert!((7.0..8.0).contains(&rate), "{rate}");
+        meter.tick_start -= Duration::from_secs(60);
+        for _ in 1..RATE_STEPS {
+            meter.add(&StepStats::default());
+        }
+        assert_eq!(meter.recent_sec_per_kimg(2000), rate);
+        meter.add(&StepStats::default());
+        assert!(meter.recent_sec_per_kimg(2000) >= 60.0);
     }
 
     #[test]

@@ -6,12 +6,18 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use stylegan_data::{Dataset, DatasetOptions};
+use stylegan_data::{Dataset, DatasetOptions, is_valid_resolution};
 use stylegan_losses::AdversarialLoss;
 
 use crate::error::{OptionError, TrainError};
 use crate::presets::Preset;
 use crate::schedule::Schedule;
+
+/// The largest batch and the widest layer: far beyond what memory holds, and small enough to reckon with.
+const MAX_COUNT: usize = 65_536;
+
+/// The deepest mapping network.
+const MAX_MAPPING_LAYERS: usize = 8;
 
 /// The options of a run as they were given; `None` for those that weren't.
 #[derive(Debug, Clone, Default)]
@@ -99,20 +105,23 @@ impl TrainOptions {
         if let Some(resolution) = self.data.resolution {
             check_resolution(resolution)?;
         }
+        if self.data.subset == Some(0) {
+            return Err(OptionError::new("subset", 0, "must be at least 1"));
+        }
         let (n, t) = (&self.network, &self.training);
         let counts = [
-            ("subset", self.data.subset),
-            ("channel-base", n.channel_base),
-            ("channel-max", n.channel_max),
-            ("z-dim", n.z_dim),
-            ("w-dim", n.w_dim),
-            ("mapping-layers", n.mapping_layers),
-            ("batch", t.batch),
-            ("batch-gpu", t.batch_gpu),
+            ("channel-base", n.channel_base, MAX_COUNT),
+            ("channel-max", n.channel_max, MAX_COUNT),
+            ("z-dim", n.z_dim, MAX_COUNT),
+            ("w-dim", n.w_dim, MAX_COUNT),
+            ("mapping-layers", n.mapping_layers, MAX_MAPPING_LAYERS),
+            ("batch", t.batch, MAX_COUNT),
+            ("batch-gpu", t.batch_gpu, MAX_COUNT),
         ];
-        for (option, value) in counts {
-            if value == Some(0) {
-                return Err(OptionError::new(option, 0, "must be at least 1"));
+        for (option, value, max) in counts {
+            if let Some(value) = value.filter(|value| !(1..=max).contains(value)) {
+                let rule = format!("must be from 1 to {max}");
+                return Err(OptionError::new(option, value, rule));
             }
         }
         let weights = [("gamma", t.gamma), ("pl-weight", t.pl_weight)];
@@ -122,18 +131,7 @@ impl TrainOptions {
         check_range(&probability, "must be from 0 to 1", |v| {
             (0.0..=1.0).contains(&v)
         })?;
-        let layers = n.mapping_layers.filter(|&layers| layers > 8);
-        if let Some(layers) = layers {
-            return Err(OptionError::new(
-                "mapping-layers",
-                layers,
-                "must be from 1 to 8",
-            ));
-        }
-        if let (Some(gamma), Some(AdversarialLoss::WganGp)) = (t.gamma, t.loss) {
-            let problem = "R1 isn't part of --loss wgan-gp, which has a gradient penalty of its own; leave the option out";
-            return Err(OptionError::new("gamma", gamma, problem));
-        }
+        check_gamma(t.gamma, t.loss)?;
         self.schedule.resolve(Schedule::new(1.0)).validate()
     }
 }
@@ -184,25 +182,9 @@ impl DataOptions {
     }
 }
 
-/// All adversarial losses, in the order that help texts list them.
-pub const LOSSES: [AdversarialLoss; 3] = [
-    AdversarialLoss::Logistic,
-    AdversarialLoss::WganGp,
-    AdversarialLoss::Hinge,
-];
-
-/// The name of a loss on the command line.
-pub fn loss_name(loss: AdversarialLoss) -> &'static str {
-    match loss {
-        AdversarialLoss::Logistic => "logistic",
-        AdversarialLoss::WganGp => "wgan-gp",
-        AdversarialLoss::Hinge => "hinge",
-    }
-}
-
 /// Checks that the networks can be built for pictures of that size.
 fn check_resolution(resolution: usize) -> Result<(), OptionError> {
-    if resolution.is_power_of_two() && (4..=1024).contains(&resolution) {
+    if is_valid_resolution(resolution) {
         return Ok(());
     }
     let above = resolution.clamp(4, 1024).next_power_of_two();
@@ -212,6 +194,20 @@ fn check_resolution(resolution: usize) -> Result<(), OptionError> {
     };
     let problem = format!("must be a power of two from 4 to 1024; the nearest is {nearest}");
     Err(OptionError::new("resolution", resolution, problem))
+}
+
+/// `--gamma` is the weight of R1, which not every loss has.
+pub(crate) fn check_gamma(
+    gamma: Option<f64>,
+    loss: Option<AdversarialLoss>,
+) -> Result<(), OptionError> {
+    match (gamma, loss) {
+        (Some(gamma), Some(AdversarialLoss::WganGp)) => {
+            let problem = "R1 isn't part of --loss wgan-gp, which has a gradient penalty of its own; leave the option out";
+            Err(OptionError::new("gamma", gamma, problem))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_range(
@@ -260,7 +256,19 @@ mod tests {
     fn values_out_of_range_name_the_option_and_the_range() {
         assert_eq!(
             error(|o| o.training.batch = Some(0)),
-            "--batch 0: must be at least 1"
+            "--batch 0: must be from 1 to 65536"
+        );
+        assert_eq!(
+            error(|o| o.training.batch_gpu = Some(usize::MAX)),
+            format!("--batch-gpu {}: must be from 1 to 65536", usize::MAX)
+        );
+        assert_eq!(
+            error(|o| o.network.w_dim = Some(65_537)),
+            "--w-dim 65537: must be from 1 to 65536"
+        );
+        assert_eq!(
+            error(|o| o.data.subset = Some(0)),
+            "--subset 0: must be at least 1"
         );
         assert_eq!(
             error(|o| o.network.mapping_layers = Some(9)),

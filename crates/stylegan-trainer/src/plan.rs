@@ -10,7 +10,7 @@ use stylegan_data::{Dataset, Sampler};
 use crate::error::{OptionError, TrainError};
 use crate::options::TrainOptions;
 use crate::recipe::Recipe;
-use crate::run_folder::{RunFolder, find_snapshot};
+use crate::run_folder::{OPTIONS, RunFolder, find_snapshot};
 use crate::schedule::Schedule;
 use crate::snapshot::Snapshot;
 use crate::state::TrainingState;
@@ -31,6 +31,8 @@ pub struct Plan {
     pub folder: Option<RunFolder>,
     /// The checkpoint that the run goes on from.
     pub resumed_from: Option<PathBuf>,
+    /// What a resumed run does otherwise than it did before, as lines for the log.
+    pub changes: Vec<String>,
 }
 
 /// What `options.json` holds.
@@ -65,6 +67,7 @@ impl Plan {
             dataset,
             folder: None,
             resumed_from: None,
+            changes: Vec::new(),
         })
     }
 
@@ -89,10 +92,19 @@ impl Plan {
             state,
             sampler,
         } = Snapshot::read(&path, device)?;
-        let recipe = recipe.resumed(options)?;
-        let beside = schedule_beside(&path)?;
-        let fallback = beside.unwrap_or(Schedule::new(recipe.preset.kimg()));
-        let schedule = options.schedule.resolve(fallback);
+        let (recipe, mut changes) = recipe.resumed(options)?;
+        let schedule = match schedule_beside(&path)? {
+            Some(beside) => options.schedule.resolve(beside),
+            None => {
+                changes.push(format!(
+                    "note: there is no {OPTIONS} beside {}: what of --kimg, --tick and --snap isn't given is that of --cfg {}",
+                    path.display(),
+                    recipe.preset
+                ));
+                let default = Schedule::new(recipe.preset.kimg());
+                options.schedule.resolve(default)
+            }
+        };
         let seen = state.images_seen;
         if schedule.is_complete(seen) {
             let problem = format!(
@@ -116,6 +128,7 @@ impl Plan {
             sampler,
             folder,
             resumed_from: Some(path),
+            changes,
         })
     }
 
@@ -138,6 +151,7 @@ impl Plan {
             let kimg = self.state.images_seen as f64 / 1000.0;
             notes.push(format!("resumed from {} at {kimg} kimg", path.display()));
         }
+        notes.extend_from_slice(&self.changes);
         notes
     }
 
@@ -157,16 +171,20 @@ impl Plan {
 
 /// The schedule of the run that a snapshot lies in, where it lies in one.
 fn schedule_beside(snapshot: &Path) -> Result<Option<Schedule>, TrainError> {
-    let path = snapshot.with_file_name("options.json");
+    let path = snapshot.with_file_name(OPTIONS);
     if !path.is_file() {
         return Ok(None);
     }
     let text = fs::read_to_string(&path).map_err(TrainError::file("read", &path))?;
-    let options: RunOptions = serde_json::from_str(&text).map_err(|e| {
-        let problem = format!("isn't the options of a run ({e}); move it away to go on without it");
+    let unfit = |problem: String| {
+        let problem =
+            format!("isn't the options of a run ({problem}); move it away to go on without it");
         TrainError::run(&path, problem)
-    })?;
-    Ok(Some(options.schedule))
+    };
+    let options: RunOptions = serde_json::from_str(&text).map_err(|e| unfit(e.to_string()))?;
+    let schedule = options.schedule;
+    schedule.validate().map_err(|e| unfit(e.to_string()))?;
+    Ok(Some(schedule))
 }
 
 /// A run goes on with the pictures that it was started on.
@@ -198,4 +216,66 @@ fn check_dataset(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::tiny_options;
+
+    /// A folder with a snapshot and an `options.json` with this schedule, and the snapshot's path.
+    fn run_with(schedule: Schedule) -> (tempfile::TempDir, PathBuf) {
+        let mut plan = Plan::new(&tiny_options(), &Device::Cpu).unwrap();
+        plan.schedule = schedule;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("network-snapshot-000000.safetensors");
+        Snapshot::write(&path, &plan.recipe, &plan.state, &plan.sampler).unwrap();
+        let run = RunFolder::open(folder.path()).unwrap();
+        run.write_options(&plan.to_json().unwrap()).unwrap();
+        (folder, path)
+    }
+
+    fn resume(from: &Path) -> Result<Plan, TrainError> {
+        Plan::resume(&TrainOptions::default(), from, &Device::Cpu)
+    }
+
+    #[test]
+    fn a_resumed_run_has_the_schedule_of_its_options_file() {
+        let schedule = Schedule {
+            kimg: 5.0,
+            tick_kimg: 0.5,
+            snapshot_ticks: 3,
+        };
+        let (_folder, path) = run_with(schedule);
+        let plan = resume(&path).unwrap();
+        assert_eq!(plan.schedule, schedule);
+        assert!(plan.changes.is_empty());
+    }
+
+    #[test]
+    fn without_an_options_file_the_presets_schedule_is_used_with_a_note() {
+        let (folder, path) = run_with(Schedule::new(5.0));
+        fs::remove_file(folder.path().join(OPTIONS)).unwrap();
+        let plan = resume(&path).unwrap();
+        assert_eq!(plan.schedule, Schedule::new(25_000.0));
+        let notes = plan.notes();
+        let is_note = |note: &String| note.starts_with("note: there is no options.json beside");
+        assert!(notes.iter().any(is_note), "{notes:?}");
+    }
+
+    #[test]
+    fn a_schedule_out_of_range_names_the_options_file() {
+        let schedule = Schedule {
+            tick_kimg: 0.0,
+            ..Schedule::new(5.0)
+        };
+        let (folder, path) = run_with(schedule);
+        let message = resume(&path).err().unwrap().to_string();
+        let file = folder.path().join(OPTIONS);
+        assert!(
+            message.starts_with(&file.display().to_string()),
+            "{message}"
+        );
+        assert!(message.contains("--tick 0: must be at least"), "{message}");
+    }
 }

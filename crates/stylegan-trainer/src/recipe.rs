@@ -11,7 +11,7 @@ use stylegan_synthesis::{GeneratorConfig, MappingOptions, SynthesisConfig};
 
 use crate::config::{EmaConfig, LossConfig, OptimizerConfig, TrainingConfig};
 use crate::error::OptionError;
-use crate::options::{DataOptions, TrainOptions, loss_name};
+use crate::options::{DataOptions, TrainOptions, TrainingOptions, check_gamma};
 use crate::presets::{Preset, PresetValues};
 
 /// Widths of z and w where no option says otherwise.
@@ -70,14 +70,19 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// The recipe of a resumed run: that of the checkpoint, in which only `--data` (the pictures may have
-    /// moved) and `--batch-gpu` can be replaced.
+    /// The recipe of a resumed run, and a line for the log per number that changes.
+    ///
+    /// It is that of the checkpoint, in which some options can be replaced: `--data` (the pictures may have
+    /// moved), `--batch-gpu`, and what is turned when a training goes astray, `--lr`, `--gamma`,
+    /// `--pl-weight` and `--mixing-prob`.
     ///
     /// # Errors
     /// [`OptionError`] for every other option that was given and has another value in the checkpoint.
-    pub fn resumed(mut self, options: &TrainOptions) -> Result<Self, OptionError> {
+    pub fn resumed(mut self, options: &TrainOptions) -> Result<(Self, Vec<String>), OptionError> {
         options.validate()?;
         self.check_same(options)?;
+        check_gamma(options.training.gamma, Some(self.config.loss.adversarial))?;
+        let changes = self.replace_numbers(&options.training);
         if let Some(path) = &options.data.path {
             self.data.path = Some(path.clone());
         }
@@ -85,21 +90,42 @@ impl Recipe {
             self.config.batch_gpu = batch_gpu;
         }
         self.check_batch()?;
-        Ok(self)
+        Ok((self, changes))
     }
 
     /// Things worth knowing about the choices made, as lines for the log.
     pub fn notes(&self) -> Vec<String> {
+        self.resolution_note()
+            .into_iter()
+            .chain(self.group_note())
+            .collect()
+    }
+
+    fn resolution_note(&self) -> Option<String> {
         let resolution = self.resolution();
-        let native = self.preset.native_resolution();
-        let other = native.filter(|&native| native != resolution);
-        let note = other.map(|native| {
+        let native = self.preset.native_resolution()?;
+        (native != resolution).then(|| {
             format!(
                 "note: --cfg {} was tuned for {native}x{native} pictures, these are {resolution}x{resolution}",
                 self.preset
             )
-        });
-        note.into_iter().collect()
+        })
+    }
+
+    /// The minibatch standard deviation sees one pass at a time: a small one makes small groups.
+    fn group_note(&self) -> Option<String> {
+        let (config, group) = (&self.config, self.config.mbstd_group());
+        let preset = config.discriminator.mbstd_group_size?;
+        let option = match config.batch_gpu == config.batch {
+            true => "batch",
+            false => "batch-gpu",
+        };
+        (0 < group && group < preset).then(|| {
+            format!(
+                "note: --{option} {} makes groups of {group} pictures in the minibatch standard deviation, the preset's are {preset}",
+                config.batch_gpu
+            )
+        })
     }
 
     /// `emoji64-cond-mirror-auto-batch16`: what the run folder is called, after its number.
@@ -124,7 +150,7 @@ impl Recipe {
         if !batch.is_multiple_of(batch_gpu) {
             let problem = format!(
                 "isn't a multiple of --batch-gpu {batch_gpu}; use --batch-gpu {}",
-                self.largest_pass()
+                self.largest_pass(batch_gpu)
             );
             return Err(OptionError::new("batch", batch, problem));
         }
@@ -138,22 +164,49 @@ impl Recipe {
             let problem = format!("{problem} use --batch {below} or --batch {above}");
             return Err(OptionError::new("batch", batch, problem));
         }
-        let problem = format!("{problem} use --batch-gpu {}", self.largest_pass());
+        let problem = format!("{problem} use --batch-gpu {}", self.largest_pass(batch_gpu));
         Err(OptionError::new("batch-gpu", batch_gpu, problem))
     }
 
-    /// The largest number of pictures up to `batch_gpu` that the batch can be split into.
-    fn largest_pass(&self) -> usize {
+    /// The largest number of pictures up to `limit` that the batch can be split into.
+    fn largest_pass(&self, limit: usize) -> usize {
+        let batch = self.config.batch;
         let fits = |pass: &usize| {
-            let mut config = self.config.clone();
-            config.batch_gpu = *pass;
-            let group = config.mbstd_group();
-            config.batch.is_multiple_of(*pass) && (group == 0 || pass.is_multiple_of(group))
+            let group = self.config.mbstd_group_in(*pass);
+            batch.is_multiple_of(*pass) && (group == 0 || pass.is_multiple_of(group))
         };
-        (1..=self.config.batch_gpu).rev().find(fits).unwrap_or(1)
+        (1..=limit.min(batch)).rev().find(fits).unwrap_or(1)
     }
 
-    /// Every option given beside `--resume` must say what the checkpoint says.
+    /// Puts the given weights and learning rate in the place of the checkpoint's.
+    fn replace_numbers(&mut self, given: &TrainingOptions) -> Vec<String> {
+        let (loss, optimizer) = (&mut self.config.loss, &mut self.config.optimizer);
+        if let Some(lr) = given.lr {
+            optimizer.d_lr = lr;
+        }
+        let numbers = [
+            ("lr", given.lr, &mut optimizer.g_lr),
+            ("gamma", given.gamma, &mut loss.r1_gamma),
+            ("pl-weight", given.pl_weight, &mut loss.pl_weight),
+            (
+                "mixing-prob",
+                given.mixing_prob,
+                &mut loss.style_mixing_prob,
+            ),
+        ];
+        let mut changes = Vec::new();
+        for (option, given, number) in numbers {
+            if let Some(given) = given.filter(|given| given != number) {
+                changes.push(format!(
+                    "note: --{option} {given} replaces the checkpoint's {number}"
+                ));
+                *number = given;
+            }
+        }
+        changes
+    }
+
+    /// What determines the networks, the data and the order of events must be what the checkpoint says.
     fn check_same(&self, options: &TrainOptions) -> Result<(), OptionError> {
         let (c, d) = (&self.config, &options.data);
         let (g, n, t) = (&c.generator, &options.network, &options.training);
@@ -173,11 +226,7 @@ impl Recipe {
         same("w-dim", n.w_dim, g.w_dim())?;
         same("mapping-layers", n.mapping_layers, g.mapping.num_layers)?;
         same("batch", t.batch, c.batch)?;
-        same("loss", t.loss.map(loss_name), loss_name(c.loss.adversarial))?;
-        same("gamma", t.gamma, c.loss.r1_gamma)?;
-        same("lr", t.lr, c.optimizer.g_lr)?;
-        same("pl-weight", t.pl_weight, c.loss.pl_weight)?;
-        same("mixing-prob", t.mixing_prob, c.loss.style_mixing_prob)
+        same("loss", t.loss, c.loss.adversarial)
     }
 }
 
@@ -272,7 +321,7 @@ fn same_switch(option: &'static str, given: bool, trained: bool) -> Result<(), O
 
 fn other(option: &'static str, given: impl Display, trained: impl Display) -> OptionError {
     let problem = format!(
-        "the checkpoint was trained with {trained}; leave the option out to go on with that, or --resume to start anew"
+        "the checkpoint was trained with {trained}; leave the option out to go on with that, or leave --resume out to start anew"
     );
     OptionError::new(option, given, problem)
 }
@@ -307,11 +356,8 @@ mod tests {
             let recipe = recipe(|o| o.preset = Some(preset)).unwrap();
             recipe.config.validate().unwrap();
             let tuned_elsewhere = preset.native_resolution().is_some();
-            assert_eq!(
-                recipe.notes().len(),
-                usize::from(tuned_elsewhere),
-                "{preset}"
-            );
+            let notes = recipe.notes();
+            assert_eq!(notes.len(), usize::from(tuned_elsewhere), "{preset}");
         }
     }
 
@@ -356,12 +402,63 @@ mod tests {
     }
 
     #[test]
+    fn a_pass_far_beyond_the_batch_is_refused_at_once() {
+        let mut recipe = recipe(|_| {}).unwrap();
+        recipe.config.batch_gpu = usize::MAX;
+        let error = recipe.check_batch().unwrap_err().to_string();
+        assert!(error.ends_with("use --batch-gpu 32"), "{error}");
+    }
+
+    #[test]
+    fn passes_that_make_smaller_groups_than_the_presets_are_noted() {
+        let notes = |batch, batch_gpu| {
+            let recipe = recipe(|o| {
+                o.preset = Some(Preset::Stylegan2);
+                o.training.batch = Some(batch);
+                o.training.batch_gpu = batch_gpu;
+            });
+            recipe.unwrap().notes()
+        };
+        let ends =
+            "makes groups of 2 pictures in the minibatch standard deviation, the preset's are 4";
+        assert_eq!(notes(8, Some(2)), [format!("note: --batch-gpu 2 {ends}")]);
+        assert_eq!(notes(2, None), [format!("note: --batch 2 {ends}")]);
+        assert!(notes(8, Some(4)).is_empty());
+    }
+
+    #[test]
+    fn a_resumed_run_takes_new_weights_with_a_note_each() {
+        let trained = recipe(|_| {}).unwrap();
+        let mut options = TrainOptions::default();
+        options.training.lr = Some(0.001);
+        options.training.gamma = Some(3.0);
+        options.training.pl_weight = Some(2.0);
+        options.training.mixing_prob = Some(0.5);
+        let (resumed, changes) = trained.clone().resumed(&options).unwrap();
+        let (loss, optimizer) = (resumed.config.loss, resumed.config.optimizer);
+        assert_eq!((optimizer.g_lr, optimizer.d_lr), (0.001, 0.001));
+        assert_eq!((loss.r1_gamma, loss.style_mixing_prob), (3.0, 0.5));
+        let gamma = trained.config.loss.r1_gamma;
+        let expected = [
+            "note: --lr 0.001 replaces the checkpoint's 0.0025".to_string(),
+            format!("note: --gamma 3 replaces the checkpoint's {gamma}"),
+            "note: --mixing-prob 0.5 replaces the checkpoint's 0.9".to_string(),
+        ];
+        assert_eq!(changes, expected);
+
+        let wasserstein = recipe(|o| o.training.loss = Some(AdversarialLoss::WganGp)).unwrap();
+        let error = wasserstein.resumed(&options).unwrap_err().to_string();
+        assert!(error.starts_with("--gamma 3: R1 isn't part of"), "{error}");
+    }
+
+    #[test]
     fn a_resumed_run_takes_new_passes_and_refuses_new_losses() {
         let trained = recipe(|_| {}).unwrap();
         let mut options = TrainOptions::default();
         options.training.batch_gpu = Some(8);
-        let resumed = trained.clone().resumed(&options).unwrap();
+        let (resumed, changes) = trained.clone().resumed(&options).unwrap();
         assert_eq!((resumed.config.batch, resumed.config.batch_gpu), (32, 8));
+        assert!(changes.is_empty());
 
         options.training.loss = Some(AdversarialLoss::Hinge);
         let error = trained.resumed(&options).unwrap_err().to_string();

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use stylegan_checkpoint::write_atomically;
 
 use crate::error::TrainError;
 
@@ -17,14 +18,15 @@ pub struct Progress {
     pub images_seen: u64,
     /// Pictures in the whole run.
     pub total_images: u64,
-    /// Seconds per thousand pictures, over the tick under way.
+    /// Seconds per thousand pictures: over the tick under way, or the one before while it is short.
     pub sec_per_kimg: f64,
 }
 
 /// One line of `stats.jsonl`: means over the steps of a tick.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TickReport {
-    /// Number of the tick, from 0.
+    /// Number of the tick, from 1. What a run reports when it ends within a tick has the number of that
+    /// tick, which the run may complete later.
     pub tick: u64,
     /// Thousands of pictures seen.
     pub kimg: f64,
@@ -131,6 +133,11 @@ impl fmt::Display for TickReport {
     }
 }
 
+/// Pictures in thousands.
+pub(crate) fn kimg(images: u64) -> f64 {
+    images as f64 / 1000.0
+}
+
 /// `1h 02m 03s`, without leading zero parts.
 pub fn duration(seconds: f64) -> String {
     let s = seconds.max(0.0).round() as u64;
@@ -209,13 +216,37 @@ impl Reporter for LogFile {
 pub struct StatsFile(AppendFile);
 
 impl StatsFile {
-    /// Opens the file for appending; an earlier part of the run stays in it.
+    /// Opens the file for appending by a run that has seen so many pictures: the part up to there stays in
+    /// it. A run that was ended by force may have written lines after its last snapshot, and half a line;
+    /// these are cut, since the resumed run writes them again.
     ///
     /// # Errors
-    /// [`TrainError::File`] where it can't be opened.
-    pub fn open(path: &Path) -> Result<Self, TrainError> {
+    /// [`TrainError::File`] where it can't be opened or cut.
+    pub fn open(path: &Path, images_seen: u64) -> Result<Self, TrainError> {
+        if path.exists() {
+            cut_stats(path, images_seen).map_err(TrainError::file("cut", path))?;
+        }
         Ok(Self(AppendFile::open(path)?))
     }
+}
+
+/// Replaces the file by its lines up to the given number of pictures.
+fn cut_stats(path: &Path, images_seen: u64) -> io::Result<()> {
+    #[derive(Deserialize)]
+    struct Line {
+        kimg: f64,
+    }
+    let kimg = kimg(images_seen);
+    let text = fs::read_to_string(path)?;
+    let is_before = |line: &&str| {
+        line.ends_with('\n')
+            && serde_json::from_str::<Line>(line).is_ok_and(|line| line.kimg <= kimg)
+    };
+    let kept: String = text.split_inclusive('\n').filter(is_before).collect();
+    if kept == text {
+        return Ok(());
+    }
+    write_atomically(path, |file| fs::write(file, kept))
 }
 
 impl Reporter for StatsFile {
@@ -278,7 +309,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("stats.jsonl");
         for _ in 0..2 {
-            StatsFile::open(&path).unwrap().tick(&report()).unwrap();
+            let mut file = StatsFile::open(&path, 12_016).unwrap();
+            file.tick(&report()).unwrap();
         }
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), 2);
@@ -286,6 +318,32 @@ mod tests {
         assert_eq!(line["kimg"], 12.016);
         assert_eq!(line["loss_g"], 0.7);
         assert!(line["loss_d"].is_null() && line["memory_gib"].is_null());
+    }
+
+    #[test]
+    fn a_resumed_run_cuts_the_lines_after_its_snapshot() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stats.jsonl");
+        let mut file = StatsFile::open(&path, 0).unwrap();
+        for kimg in [4.0, 8.016, 12.0] {
+            file.tick(&TickReport { kimg, ..report() }).unwrap();
+        }
+        let whole = fs::read_to_string(&path).unwrap();
+        // A line that a crash cut short.
+        fs::write(&path, format!("{whole}{{\"tick\": 4, \"ki")).unwrap();
+        let kimgs = || -> Vec<f64> {
+            let text = fs::read_to_string(&path).unwrap();
+            let json = |line| serde_json::from_str::<serde_json::Value>(line).unwrap();
+            let lines = text.lines().map(json);
+            lines.map(|line| line["kimg"].as_f64().unwrap()).collect()
+        };
+        StatsFile::open(&path, 12_000).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), whole);
+        let mut file = StatsFile::open(&path, 8_016).unwrap();
+        assert_eq!(kimgs(), [4.0, 8.016]);
+        file.tick(&report()).unwrap();
+        assert_eq!(kimgs(), [4.0, 8.016, 12.016]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -13,7 +13,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use stylegan_checkpoint::write_atomically;
+
 use crate::error::TrainError;
+
+/// The name of the file with a run's options.
+pub(crate) const OPTIONS: &str = "options.json";
+
+/// Run folders are numbered with five digits.
+const HIGHEST_NUMBER: u32 = 99_999;
 
 const SNAPSHOT_PREFIX: &str = "network-snapshot-";
 const SNAPSHOT_SUFFIX: &str = ".safetensors";
@@ -28,19 +36,23 @@ impl RunFolder {
     /// Creates `OUTDIR/NNNNN-description`, where NNNNN is one more than the highest number there.
     ///
     /// # Errors
-    /// [`TrainError::File`] where the folder can't be created, e.g. because `outdir` is a file.
+    /// [`TrainError::File`] where the folder can't be created, e.g. because `outdir` is a file;
+    /// [`TrainError::Run`] where `outdir` has used up its numbers.
     pub fn create(outdir: &Path, description: &str) -> Result<Self, TrainError> {
         fs::create_dir_all(outdir).map_err(TrainError::file("create the folder", outdir))?;
-        let mut number = next_number(outdir)?;
-        loop {
+        for number in next_number(outdir)?..=HIGHEST_NUMBER {
             let path = outdir.join(format!("{number:05}-{description}"));
             match fs::create_dir(&path) {
                 Ok(()) => return Ok(Self { path }),
                 // Another run took the number in between.
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(TrainError::file("create the folder", &path)(e)),
             }
         }
+        let problem = format!(
+            "has a run with the highest number, {HIGHEST_NUMBER}; give another folder with --outdir"
+        );
+        Err(TrainError::run(outdir, problem))
     }
 
     /// The run in an existing folder.
@@ -63,21 +75,17 @@ impl RunFolder {
 
     /// `options.json`.
     pub fn options(&self) -> PathBuf {
-        self.path.join("options.json")
+        self.path.join(OPTIONS)
     }
 
-    /// Writes `options.json`: to a temporary file first, then renamed.
+    /// Writes `options.json`, in one go.
     ///
     /// # Errors
     /// [`TrainError::File`] where the folder can't be written.
     pub fn write_options(&self, json: &str) -> Result<(), TrainError> {
         let path = self.options();
-        let temporary = path.with_extension("json.tmp");
-        let write = || {
-            fs::write(&temporary, format!("{json}\n"))?;
-            fs::rename(&temporary, &path)
-        };
-        write().map_err(TrainError::file("write", &path))
+        write_atomically(&path, |file| fs::write(file, format!("{json}\n")))
+            .map_err(TrainError::file("write", &path))
     }
 
     /// `log.txt`.
@@ -185,17 +193,27 @@ fn snapshot_order(name: &str) -> Option<u64> {
         .strip_prefix(SNAPSHOT_PREFIX)?
         .strip_suffix(SNAPSHOT_SUFFIX)?;
     let (thousands, rest) = label.split_once('.').unwrap_or((label, "0"));
-    Some(thousands.parse::<u64>().ok()? * 1000 + rest.parse::<u64>().ok()?)
+    let thousands = thousands.parse::<u64>().ok()?.checked_mul(1000)?;
+    thousands.checked_add(rest.parse().ok()?)
 }
 
 fn file_order(path: &Path) -> Option<u64> {
     snapshot_order(path.file_name()?.to_str()?)
 }
 
+/// One more than the highest number of a run folder in `outdir`.
 fn next_number(outdir: &Path) -> Result<u32, TrainError> {
-    let number = |name: &str| name.split('-').next()?.parse::<u32>().ok();
-    let highest = entries(outdir)?.iter().filter_map(|(n, _)| number(n)).max();
-    Ok(highest.map_or(0, |n| n + 1))
+    let entries = entries(outdir)?;
+    let runs = entries.iter().filter(|(_, path)| path.is_dir());
+    let highest = runs.filter_map(|(name, _)| run_number(name)).max();
+    Ok(highest.map_or(0, |number| number + 1))
+}
+
+/// The number of a run folder: five digits before a dash. Other folders may start with numbers too.
+fn run_number(name: &str) -> Option<u32> {
+    let (number, _) = name.split_once('-')?;
+    let is_number = number.len() == 5 && number.bytes().all(|b| b.is_ascii_digit());
+    number.parse().ok().filter(|_| is_number)
 }
 
 fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, TrainError> {
@@ -223,9 +241,44 @@ mod tests {
         let first = RunFolder::create(outdir.path(), "portraits-auto").unwrap();
         assert_eq!(first.path(), outdir.path().join("00000-portraits-auto"));
         fs::create_dir(outdir.path().join("00041-other")).unwrap();
-        fs::create_dir(outdir.path().join("not a run")).unwrap();
+        for other in [
+            "not a run",
+            "2024-notes",
+            "000099-six",
+            "+0050-sign",
+            "00060",
+        ] {
+            fs::create_dir(outdir.path().join(other)).unwrap();
+        }
+        fs::write(outdir.path().join("00070-file"), "x").unwrap();
         let next = RunFolder::create(outdir.path(), "portraits-auto").unwrap();
         assert_eq!(next.path(), outdir.path().join("00042-portraits-auto"));
+    }
+
+    #[test]
+    fn a_folder_that_used_up_its_numbers_is_an_error() {
+        let outdir = tempfile::tempdir().unwrap();
+        fs::create_dir(outdir.path().join("99999-last")).unwrap();
+        let message = RunFolder::create(outdir.path(), "x").unwrap_err();
+        let message = message.to_string();
+        assert!(message.contains("the highest number, 99999"), "{message}");
+    }
+
+    #[test]
+    fn snapshot_names_beyond_all_numbers_are_no_snapshots() {
+        let name = |label: &str| format!("{SNAPSHOT_PREFIX}{label}{SNAPSHOT_SUFFIX}");
+        assert_eq!(snapshot_order(&name("000005.312")), Some(5312));
+        assert_eq!(snapshot_order(&name(&u64::MAX.to_string())), None);
+    }
+
+    #[test]
+    fn options_are_replaced_whole_and_leave_nothing_else() {
+        let outdir = tempfile::tempdir().unwrap();
+        let run = RunFolder::create(outdir.path(), "x").unwrap();
+        run.write_options("{\"a\": 1}").unwrap();
+        run.write_options("{}").unwrap();
+        assert_eq!(fs::read_to_string(run.options()).unwrap(), "{}\n");
+        assert_eq!(fs::read_dir(run.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::OptionError;
 
 /// Length of a run and how often it reports and saves.
+///
+/// The methods that answer are for a schedule that [`validate`](Self::validate) accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
     /// Pictures shown to the discriminator in the whole run, in thousands; may be fractional.
@@ -55,14 +57,16 @@ impl Schedule {
         (tick > self.tick(before)).then_some(tick)
     }
 
-    /// The tick that is under way (or was just completed) after so many pictures.
+    /// The last tick that is complete after so many pictures; 0 where none is.
     pub fn tick(&self, images_seen: u64) -> u64 {
         images_seen / images(self.tick_kimg)
     }
 
-    /// Whether a snapshot is written at this tick.
-    pub fn is_snapshot_tick(&self, tick: u64) -> bool {
-        tick.is_multiple_of(self.snapshot_ticks)
+    /// Whether a step from `before` to `after` pictures seen completes a tick (perhaps the first of
+    /// several) at which a snapshot is due.
+    pub fn snapshot_reached(&self, before: u64, after: u64) -> bool {
+        let due = |images_seen| self.tick(images_seen) / self.snapshot_ticks;
+        due(after) > due(before)
     }
 
     /// Whether the run is complete after so many pictures.
@@ -91,7 +95,8 @@ mod tests {
         assert_eq!(schedule.tick_reached(960, 1024), Some(1));
         assert_eq!(schedule.tick_reached(1024, 1088), None);
         assert_eq!(schedule.tick_reached(1984, 2048), Some(2));
-        assert!(!schedule.is_snapshot_tick(1) && schedule.is_snapshot_tick(2));
+        assert!(!schedule.snapshot_reached(960, 1024) && schedule.snapshot_reached(1984, 2048));
+        assert!(!schedule.snapshot_reached(2048, 2112));
         assert!(!schedule.is_complete(9984) && schedule.is_complete(10048));
     }
 
@@ -99,9 +104,15 @@ mod tests {
     fn a_batch_longer_than_a_tick_completes_several_at_once() {
         let schedule = Schedule {
             tick_kimg: 0.01,
+            snapshot_ticks: 5,
             ..Schedule::new(1.0)
         };
         assert_eq!(schedule.tick_reached(0, 64), Some(6));
+        // The snapshot of tick 5, which isn't the last one that the step completes.
+        assert!(schedule.snapshot_reached(0, 64));
+        assert!(schedule.snapshot_reached(64, 128));
+        // Ticks 13 and 14, before tick 15.
+        assert!(!schedule.snapshot_reached(128, 149));
     }
 
     #[test]

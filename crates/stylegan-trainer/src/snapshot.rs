@@ -4,6 +4,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use stylegan_checkpoint::{Checkpoint, CheckpointError, ParamStore};
 use stylegan_data::Sampler;
 use stylegan_synthesis::{Generator, GeneratorConfig};
@@ -11,10 +12,11 @@ use stylegan_synthesis::{Generator, GeneratorConfig};
 use crate::error::TrainError;
 use crate::recipe::Recipe;
 use crate::run_folder::{find_snapshot, previous_snapshot};
-use crate::state::TrainingState;
+use crate::state::{G_EMA, TrainingState};
 
-/// The section of a checkpoint that holds the generator to make pictures with.
-const G_EMA: &str = "G_ema.";
+/// The form of the checkpoints that this version writes, and the newest that it reads. It goes up when an
+/// older version would misread what a newer one writes.
+const FORMAT: u32 = 1;
 
 /// Everything that a run needs to go on as if it had never stopped.
 pub struct Snapshot {
@@ -30,8 +32,33 @@ pub struct Snapshot {
 #[derive(Serialize, Deserialize)]
 struct Document {
     #[serde(flatten)]
+    form: Form,
+    #[serde(flatten)]
     recipe: Recipe,
     sampler: Sampler,
+}
+
+/// The part of the document that every version understands.
+#[derive(Serialize, Deserialize)]
+struct Form {
+    /// Checkpoints without a number were written before there was a second form.
+    #[serde(default = "first_format")]
+    format: u32,
+}
+
+fn first_format() -> u32 {
+    1
+}
+
+/// The part of the document that making pictures needs.
+#[derive(Deserialize)]
+struct GeneratorDocument {
+    config: GeneratorPart,
+}
+
+#[derive(Deserialize)]
+struct GeneratorPart {
+    generator: GeneratorConfig,
 }
 
 impl Snapshot {
@@ -47,38 +74,54 @@ impl Snapshot {
     ) -> Result<(), TrainError> {
         let mut checkpoint = state.to_checkpoint(&recipe.config)?;
         let document = Document {
+            form: Form { format: FORMAT },
             recipe: recipe.clone(),
             sampler: sampler.clone(),
         };
         let document = serde_json::to_value(document).map_err(candle_core::Error::wrap)?;
-        if let (Some(all), serde_json::Value::Object(own)) =
-            (checkpoint.metadata.as_object_mut(), document)
-        {
-            all.extend(own);
-        }
+        let (Value::Object(all), Value::Object(own)) = (&mut checkpoint.metadata, document) else {
+            return Err(TrainError::run(path, "its document must be a JSON object"));
+        };
+        all.extend(own);
         Ok(checkpoint.write(path)?)
     }
 
     /// Reads a checkpoint that [`write`](Self::write) made.
     ///
     /// # Errors
-    /// [`TrainError::Resume`] where the file is damaged or isn't a training checkpoint; it names the
-    /// snapshot to use in its place.
+    /// [`TrainError::Resume`] where the file is damaged, with the snapshot to use in its place;
+    /// [`TrainError::NewerFormat`] or [`TrainError::Checkpoint`] where it is none that this version reads.
     pub fn read(path: &Path, device: &Device) -> Result<Self, TrainError> {
-        let read = || -> Result<Self, CheckpointError> {
-            let checkpoint = Checkpoint::read(path, device)?;
-            let Document { recipe, sampler } = checkpoint.metadata_as()?;
-            Ok(Self {
-                state: TrainingState::from_checkpoint(&checkpoint, &recipe.config, device)?,
-                recipe,
-                sampler,
-            })
+        let checkpoint = match read_checkpoint(path, device) {
+            Err(TrainError::Checkpoint(source @ CheckpointError::Damaged { .. })) => {
+                let advice = advice(path);
+                return Err(TrainError::Resume { source, advice });
+            }
+            checkpoint => checkpoint?,
         };
-        read().map_err(|source| TrainError::Resume {
-            advice: advice(path),
-            source,
+        let Document {
+            recipe, sampler, ..
+        } = checkpoint.metadata_as()?;
+        Ok(Self {
+            state: TrainingState::from_checkpoint(&checkpoint, &recipe.config, device)?,
+            recipe,
+            sampler,
         })
     }
+}
+
+/// A checkpoint whose form this version knows.
+fn read_checkpoint(path: &Path, device: &Device) -> Result<Checkpoint, TrainError> {
+    let checkpoint = Checkpoint::read(path, device)?;
+    let Form { format } = checkpoint.metadata_as()?;
+    if format > FORMAT {
+        return Err(TrainError::NewerFormat {
+            path: path.to_path_buf(),
+            found: format,
+            known: FORMAT,
+        });
+    }
+    Ok(checkpoint)
 }
 
 fn advice(path: &Path) -> String {
@@ -106,12 +149,9 @@ impl TrainedGenerator {
     /// There is no such file, or it isn't a training checkpoint, or it is damaged.
     pub fn load(file_or_run: &Path, device: &Device) -> Result<Self, TrainError> {
         let path = find_snapshot(file_or_run)?;
-        let checkpoint = Checkpoint::read(&path, device)?;
-        let config = checkpoint
-            .metadata_as::<Document>()?
-            .recipe
-            .config
-            .generator;
+        let checkpoint = read_checkpoint(&path, device)?;
+        let document: GeneratorDocument = checkpoint.metadata_as()?;
+        let config = document.config.generator;
         let weights =
             checkpoint.load_network(G_EMA, DType::F32, device, |vb| Generator::new(&config, vb))?;
         Self::from_weights(config, &weights)
@@ -124,5 +164,76 @@ impl TrainedGenerator {
     ) -> Result<Self, TrainError> {
         let network = Generator::new(&config, weights.frozen_var_builder())?;
         Ok(Self { network, config })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+    use crate::testing::tiny_options;
+    use std::path::PathBuf;
+
+    /// A snapshot whose document was changed.
+    fn snapshot(change: impl FnOnce(&mut Value)) -> (tempfile::TempDir, PathBuf) {
+        let plan = Plan::new(&tiny_options(), &Device::Cpu).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("network-snapshot-000000.safetensors");
+        Snapshot::write(&path, &plan.recipe, &plan.state, &plan.sampler).unwrap();
+        let mut checkpoint = Checkpoint::read(&path, &Device::Cpu).unwrap();
+        assert_eq!(checkpoint.metadata["format"], FORMAT);
+        change(&mut checkpoint.metadata);
+        checkpoint.write(&path).unwrap();
+        (folder, path)
+    }
+
+    fn remove(object: &mut Value, key: &str) {
+        assert!(object.as_object_mut().unwrap().remove(key).is_some());
+    }
+
+    #[test]
+    fn a_checkpoint_of_a_newer_version_says_so() {
+        // A newer form may look different in every other way.
+        let (_folder, path) = snapshot(|document| *document = serde_json::json!({ "format": 2 }));
+        let expected = format!(
+            "{}: the checkpoint was made by a newer version of stylegan-rs: its format is 2, this version reads up to 1; use the newer version",
+            path.display()
+        );
+        let resume = Snapshot::read(&path, &Device::Cpu).err().unwrap();
+        assert_eq!(resume.to_string(), expected);
+        let generate = TrainedGenerator::load(&path, &Device::Cpu).err().unwrap();
+        assert_eq!(generate.to_string(), expected);
+    }
+
+    #[test]
+    fn numbers_that_an_older_version_did_not_write_have_their_defaults() {
+        let (_folder, path) = snapshot(|document| {
+            remove(document, "format");
+            remove(&mut document["config"]["loss"], "drift");
+            remove(&mut document["config"]["optimizer"], "eps");
+            remove(&mut document["config"]["ema"], "w_avg_beta");
+        });
+        let config = Snapshot::read(&path, &Device::Cpu).unwrap().recipe.config;
+        let (loss, optimizer, ema) = (config.loss, config.optimizer, config.ema);
+        assert_eq!(
+            (loss.drift, optimizer.eps, ema.w_avg_beta),
+            (0.001, 1e-8, 0.995)
+        );
+    }
+
+    #[test]
+    fn making_pictures_needs_nothing_but_the_generator() {
+        let (_folder, path) = snapshot(|document| {
+            remove(document, "sampler");
+            remove(document, "preset");
+            remove(&mut document["config"], "discriminator");
+        });
+        let generator = TrainedGenerator::load(&path, &Device::Cpu).unwrap();
+        assert_eq!(generator.config.z_dim, 8);
+        let message = Snapshot::read(&path, &Device::Cpu).err().unwrap();
+        let message = message.to_string();
+        // An earlier snapshot would be no better: there is no advice to take one.
+        assert!(message.contains("metadata doesn't fit"), "{message}");
+        assert!(!message.contains("earlier snapshot"), "{message}");
     }
 }

@@ -14,7 +14,8 @@ use crate::config::TrainingConfig;
 
 const G: &str = "G.";
 const D: &str = "D.";
-const G_EMA: &str = "G_ema.";
+/// The section of a checkpoint that holds the generator to make pictures with.
+pub(crate) const G_EMA: &str = "G_ema.";
 const G_ADAM: [&str; 2] = ["G_adam_m.", "G_adam_v."];
 const D_ADAM: [&str; 2] = ["D_adam_m.", "D_adam_v."];
 
@@ -57,11 +58,6 @@ struct Counters {
 #[derive(Deserialize)]
 struct Document {
     training: Counters,
-}
-
-#[derive(Deserialize)]
-struct ConfigDocument {
-    config: TrainingConfig,
 }
 
 impl TrainingState {
@@ -121,15 +117,6 @@ impl TrainingState {
             checkpoint.insert_section(prefixes[1], v);
         }
         Ok(checkpoint)
-    }
-
-    /// The configuration that a checkpoint was written with.
-    ///
-    /// # Errors
-    /// Where the checkpoint's document has none.
-    pub fn config_of(checkpoint: &Checkpoint) -> Result<TrainingConfig> {
-        let document: ConfigDocument = checkpoint.metadata_as()?;
-        Ok(document.config)
     }
 
     /// The state that [`to_checkpoint`](Self::to_checkpoint) wrote, for networks of `config`, which

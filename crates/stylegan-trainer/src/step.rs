@@ -15,7 +15,7 @@ use stylegan_mapping::update_w_avg;
 use stylegan_ops::autograd::Gradients;
 
 use crate::adam::AdamParams;
-use crate::config::TrainingConfig;
+use crate::config::{OptimizerConfig, TrainingConfig};
 use crate::ema::{ema_beta, update_ema};
 use crate::inplace::all_finite;
 use crate::state::TrainingState;
@@ -26,6 +26,10 @@ pub use stats::{Phase, StepStats};
 
 /// The generator's moving average of w.
 const W_AVG: &str = "mapping.w_avg";
+
+/// What to do about numbers that are not finite.
+const DIVERGED: &str = "the training has diverged: resume an earlier checkpoint with a lower learning \
+                        rate (--lr) or, unless the loss is wgan-gp, a larger gamma (--gamma)";
 
 /// Trains: owns the state, and the networks that are views of its weights.
 ///
@@ -106,11 +110,6 @@ impl Stepper {
     /// The state after the last step.
     pub fn state(&self) -> &TrainingState {
         &self.state
-    }
-
-    /// Gives the state back.
-    pub fn into_state(self) -> TrainingState {
-        self.state
     }
 
     /// Trains on one minibatch.
@@ -271,9 +270,7 @@ impl Stepper {
             match gradients.get(var) {
                 Some(gradient) if all_finite(gradient)? => {}
                 Some(_) => bail!(
-                    "{phase}, minibatch {minibatch}: the gradient of {name} is not finite. The \
-                     training has diverged: resume an earlier checkpoint with a lower learning \
-                     rate or a larger gamma"
+                    "{phase}, minibatch {minibatch}: the gradient of {name} is not finite; {DIVERGED}"
                 ),
                 None if phase.may_lack_gradient(name, &self.config) => {}
                 None => bail!(
@@ -286,38 +283,47 @@ impl Stepper {
     }
 
     fn update_generator(&mut self, gradients: &Gradients) -> Result<()> {
-        let loss = &self.config.loss;
-        let lazy = loss.regularizes_generator().then_some(loss.g_reg_interval);
-        let hyper = self.adam_params(self.config.optimizer.g_lr, lazy.flatten());
         let gradients = complete(&self.g_params, gradients)?;
+        let hyper = g_hyper(&self.config);
         self.state.g_adam.step(&self.state.g, &gradients, &hyper)
     }
 
     fn update_discriminator(&mut self, gradients: &Gradients) -> Result<()> {
-        let loss = &self.config.loss;
-        let lazy = loss
-            .regularizes_discriminator()
-            .then_some(loss.d_reg_interval);
-        let hyper = self.adam_params(self.config.optimizer.d_lr, lazy.flatten());
         let gradients = complete(&self.d_params, gradients)?;
+        let hyper = d_hyper(&self.config);
         self.state.d_adam.step(&self.state.d, &gradients, &hyper)
     }
+}
 
-    /// Adam's hyperparameters, corrected where a regularizer runs on its own.
-    fn adam_params(&self, lr: f64, lazy_interval: Option<usize>) -> AdamParams {
-        let optimizer = &self.config.optimizer;
-        let (betas, eps) = ((optimizer.beta1, optimizer.beta2), optimizer.eps);
-        match lazy_interval {
-            Some(interval) => {
-                let lazy = lazy_adam(lr, betas, interval);
-                AdamParams {
-                    lr: lazy.lr,
-                    betas: lazy.betas,
-                    eps,
-                }
+/// The hyperparameters of the generator's Adam.
+fn g_hyper(config: &TrainingConfig) -> AdamParams {
+    let (loss, optimizer) = (&config.loss, &config.optimizer);
+    let lazy = loss.regularizes_generator().then_some(loss.g_reg_interval);
+    adam_params(optimizer, optimizer.g_lr, lazy.flatten())
+}
+
+/// The hyperparameters of the discriminator's Adam.
+fn d_hyper(config: &TrainingConfig) -> AdamParams {
+    let (loss, optimizer) = (&config.loss, &config.optimizer);
+    let lazy = loss
+        .regularizes_discriminator()
+        .then_some(loss.d_reg_interval);
+    adam_params(optimizer, optimizer.d_lr, lazy.flatten())
+}
+
+/// Adam's hyperparameters, corrected where a regularizer runs on its own.
+fn adam_params(optimizer: &OptimizerConfig, lr: f64, lazy_interval: Option<usize>) -> AdamParams {
+    let (betas, eps) = ((optimizer.beta1, optimizer.beta2), optimizer.eps);
+    match lazy_interval {
+        Some(interval) => {
+            let lazy = lazy_adam(lr, betas, interval);
+            AdamParams {
+                lr: lazy.lr,
+                betas: lazy.betas,
+                eps,
             }
-            None => AdamParams { lr, betas, eps },
         }
+        None => AdamParams { lr, betas, eps },
     }
 }
 

@@ -11,12 +11,12 @@ use crate::feed::Feed;
 use crate::meter::Meter;
 use crate::plan::Plan;
 use crate::recipe::Recipe;
-use crate::report::{LogFile, Progress, Reporter, StatsFile};
+use crate::report::{LogFile, Progress, Reporter, StatsFile, kimg};
 use crate::run_folder::RunFolder;
 use crate::samples::SampleGrid;
 use crate::schedule::Schedule;
 use crate::snapshot::{Snapshot, TrainedGenerator};
-use crate::step::Stepper;
+use crate::step::{StepStats, Stepper};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +35,9 @@ pub struct Outcome {
 /// A new run is written to a new folder under `outdir`; `console` hears of it beside the folder's log.
 ///
 /// # Errors
-/// Pictures that can't be read, a folder that can't be written, or a step with numbers that are not
-/// finite. The checkpoints written until then are whole.
+/// A schedule out of range, pictures that can't be read, a folder that can't be written, a reporter that
+/// failed, or a step with numbers that are not finite. The checkpoints written until then are whole; an
+/// error between two steps is returned after saving what they trained.
 pub fn train(
     plan: Plan,
     outdir: &Path,
@@ -44,6 +45,7 @@ pub fn train(
     console: Box<dyn Reporter + '_>,
     stop: &AtomicBool,
 ) -> Result<Outcome, TrainError> {
+    plan.schedule.validate()?;
     plan.verify_pictures()?;
     let mut run = Run::open(plan, outdir, device, console)?;
     let result = run.train(stop);
@@ -83,15 +85,16 @@ impl<'a> Run<'a> {
             None => RunFolder::create(outdir, &plan.recipe.description())?,
         };
         folder.write_options(&options)?;
+        let images_seen = plan.state.images_seen;
         let reporter: Vec<Box<dyn Reporter + 'a>> = vec![
             console,
             Box::new(LogFile::open(&folder.log())?),
-            Box::new(StatsFile::open(&folder.stats())?),
+            Box::new(StatsFile::open(&folder.stats(), images_seen)?),
         ];
         let config = plan.recipe.config.clone();
         let mut run = Self {
             samples: SampleGrid::new(&plan.dataset, config.generator.z_dim, device)?,
-            meter: Meter::new(plan.state.images_seen),
+            meter: Meter::new(images_seen),
             stepper: Stepper::new(config, plan.state)?,
             recipe: plan.recipe,
             schedule: plan.schedule,
@@ -102,7 +105,7 @@ impl<'a> Run<'a> {
             },
             folder,
             reporter,
-            saved: None,
+            saved: plan.resumed_from.map(|path| (images_seen, path)),
         };
         run.note(&format!("run folder: {}", run.folder.path().display()))?;
         run.note(&format!("data: {}", run.feed.dataset.describe()))?;
@@ -112,87 +115,98 @@ impl<'a> Run<'a> {
         if is_new_folder {
             run.samples
                 .save_reals(&run.feed.dataset, &run.folder.reals(), device)?;
+            // From here on the folder can be resumed, and it is known to have room before any work is lost.
+            run.save()?;
         }
-        match plan.resumed_from {
-            Some(path) => run.saved = Some((run.images_seen(), path)),
-            // Before any work is lost, this finds out whether the folder has room.
-            None => run.save()?,
-        }
+        // The clocks start with the first step.
+        run.meter = Meter::new(images_seen);
         Ok(run)
     }
 
     fn train(&mut self, stop: &AtomicBool) -> Result<Outcome, TrainError> {
         while !self.schedule.is_complete(self.images_seen()) && !stop.load(Ordering::Relaxed) {
             let before = self.images_seen();
-            self.step()?;
-            if let Some(tick) = self.schedule.tick_reached(before, self.images_seen()) {
-                self.report()?;
-                if self.schedule.is_snapshot_tick(tick) {
-                    self.save()?;
-                }
-            }
+            // An error of the step itself leaves a state that isn't worth saving.
+            let stats = self.stepper.step(&mut self.feed)?;
+            let result = self.after_step(before, &stats);
+            self.or_save(result)?;
         }
-        self.finish()
+        let result = self.finish();
+        self.or_save(result)
     }
 
-    /// One minibatch through all phases.
-    fn step(&mut self) -> Result<(), TrainError> {
-        let stats = self.stepper.step(&mut self.feed)?;
+    /// Reports a step that started at `before` pictures, and saves where that is due.
+    fn after_step(&mut self, before: u64, stats: &StepStats) -> Result<(), TrainError> {
         let images_seen = self.images_seen();
         tracing::debug!(images_seen, ?stats, "step");
-        self.meter.add(&stats);
-        let progress = Progress {
+        self.meter.add(stats);
+        self.reporter.step(&Progress {
             images_seen,
             total_images: self.schedule.total_images(),
-            sec_per_kimg: self.meter.sec_per_kimg(images_seen),
-        };
-        self.reporter.step(&progress)
+            sec_per_kimg: self.meter.recent_sec_per_kimg(images_seen),
+        })?;
+        if let Some(tick) = self.schedule.tick_reached(before, images_seen) {
+            self.report(tick)?;
+        }
+        if self.schedule.snapshot_reached(before, images_seen) {
+            self.save()?;
+        }
+        Ok(())
     }
 
-    /// Ends a tick.
-    fn report(&mut self) -> Result<(), TrainError> {
-        let images_seen = self.images_seen();
-        let tick = self.schedule.tick(images_seen);
-        let report = self.meter.finish_tick(tick, images_seen);
+    /// Saves what was trained before an error between two steps ends the run.
+    fn or_save<T>(&mut self, result: Result<T, TrainError>) -> Result<T, TrainError> {
+        if result.is_err()
+            && !self.is_saved()
+            && let Err(second) = self.save()
+        {
+            self.reporter.failed(&second);
+        }
+        result
+    }
+
+    /// Reports a tick, complete or cut short by the end of the run.
+    fn report(&mut self, tick: u64) -> Result<(), TrainError> {
+        let report = self.meter.finish_tick(tick, self.images_seen());
         self.reporter.tick(&report)
     }
 
-    /// Writes a grid of generated pictures and a checkpoint.
+    /// Writes a checkpoint and a grid of generated pictures.
     fn save(&mut self) -> Result<(), TrainError> {
         let start = Instant::now();
         let (images_seen, batch) = (self.images_seen(), self.recipe.config.batch);
         let state = self.stepper.state();
+        let path = self.folder.snapshot(images_seen, batch);
+        Snapshot::write(&path, &self.recipe, state, &self.feed.sampler)?;
+        let name = path.file_name().unwrap_or_default();
+        let note = format!(
+            "saved {} at {} kimg",
+            name.to_string_lossy(),
+            kimg(images_seen)
+        );
+        self.saved = Some((images_seen, path));
         let config = self.recipe.config.generator.clone();
         let generator = TrainedGenerator::from_weights(config, &state.g_ema)?;
         let fakes = self.folder.fakes(images_seen, batch);
         self.samples
             .save_fakes(&generator, self.recipe.config.batch_gpu, &fakes)?;
-        let path = self.folder.snapshot(images_seen, batch);
-        Snapshot::write(&path, &self.recipe, state, &self.feed.sampler)?;
         self.meter.add_maintenance(start.elapsed());
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        self.saved = Some((images_seen, path));
-        self.note(&format!(
-            "saved {name} at {} kimg",
-            images_seen as f64 / 1000.0
-        ))
+        self.note(&note)
+    }
+
+    /// Whether the newest checkpoint holds everything that was trained.
+    fn is_saved(&self) -> bool {
+        let newest = self.saved.as_ref();
+        newest.is_some_and(|(images_seen, _)| *images_seen == self.images_seen())
     }
 
     /// Reports and saves what the last tick left over.
     fn finish(&mut self) -> Result<Outcome, TrainError> {
         let images_seen = self.images_seen();
         if self.meter.has_steps() {
-            self.report()?;
+            self.report(self.schedule.tick(images_seen) + 1)?;
         }
-        if self
-            .saved
-            .as_ref()
-            .is_none_or(|(seen, _)| *seen != images_seen)
-        {
+        if !self.is_saved() {
             self.save()?;
         }
         let completed = self.schedule.is_complete(images_seen);
@@ -203,7 +217,7 @@ impl<'a> Run<'a> {
         })?;
         let (_, snapshot) = self
             .saved
-            .take()
+            .clone()
             .ok_or_else(|| TrainError::run(self.folder.path(), "has no snapshot"))?;
         Ok(Outcome {
             folder: self.folder.clone(),
@@ -218,5 +232,107 @@ impl<'a> Run<'a> {
 
     fn note(&mut self, line: &str) -> Result<(), TrainError> {
         self.reporter.note(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::TrainOptions;
+    use crate::report::TickReport;
+    use crate::testing::tiny_options;
+    use std::fs;
+    use std::io;
+
+    /// A reporter that fails at a tick.
+    struct FailsAt(Option<u64>);
+
+    impl Reporter for FailsAt {
+        fn note(&mut self, _line: &str) -> Result<(), TrainError> {
+            Ok(())
+        }
+
+        fn tick(&mut self, report: &TickReport) -> Result<(), TrainError> {
+            match self.0 {
+                Some(tick) if tick == report.tick => {
+                    let full = io::Error::from(io::ErrorKind::StorageFull);
+                    Err(TrainError::file("write", Path::new("the reports"))(full))
+                }
+                _ => Ok(()),
+            }
+        }
+    }
+
+    fn run(
+        plan: Plan,
+        outdir: &Path,
+        fails_at: Option<u64>,
+        stop: bool,
+    ) -> Result<Outcome, TrainError> {
+        let console = Box::new(FailsAt(fails_at));
+        train(plan, outdir, &Device::Cpu, console, &AtomicBool::new(stop))
+    }
+
+    fn new_plan(tick_kimg: f64) -> Plan {
+        let mut options = tiny_options();
+        options.schedule.tick_kimg = Some(tick_kimg);
+        Plan::new(&options, &Device::Cpu).unwrap()
+    }
+
+    fn resume(from: &Path) -> Plan {
+        let mut options = TrainOptions::default();
+        options.schedule.kimg = Some(0.024);
+        Plan::resume(&options, from, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn a_run_from_a_file_can_be_resumed_though_it_was_stopped_at_once() {
+        let outdir = tempfile::tempdir().unwrap();
+        let first = run(new_plan(4.0), outdir.path(), None, false).unwrap();
+        let second = run(resume(&first.snapshot), outdir.path(), None, true).unwrap();
+        assert!(!second.completed);
+        assert_ne!(second.folder, first.folder);
+        assert_eq!(second.snapshot.parent(), Some(second.folder.path()));
+        assert!(second.folder.reals().is_file());
+        assert_eq!(
+            fs::read(&second.snapshot).unwrap(),
+            fs::read(&first.snapshot).unwrap()
+        );
+        let third = run(resume(second.folder.path()), outdir.path(), None, false).unwrap();
+        assert!(third.completed);
+        assert_eq!(third.folder, second.folder);
+    }
+
+    #[test]
+    fn a_reporter_that_fails_ends_the_run_after_saving() {
+        let outdir = tempfile::tempdir().unwrap();
+        // The second of four steps.
+        let error = run(new_plan(0.004), outdir.path(), Some(2), false).unwrap_err();
+        assert!(error.to_string().starts_with("cannot write the reports"));
+        let folder = RunFolder::open(&outdir.path().join("00000-portraits-subset64-auto-batch4"));
+        let folder = folder.unwrap();
+        assert_eq!(resume(folder.path()).state.images_seen, 8);
+        let log = fs::read_to_string(folder.log()).unwrap();
+        assert!(log.ends_with(&format!("error: {error}\n")), "{log}");
+    }
+
+    #[test]
+    fn a_tick_that_the_end_cuts_short_has_the_number_of_the_tick_under_way() {
+        let outdir = tempfile::tempdir().unwrap();
+        let done = run(new_plan(0.006), outdir.path(), None, false).unwrap();
+        let stats = fs::read_to_string(done.folder.stats()).unwrap();
+        let tick = |line| serde_json::from_str::<serde_json::Value>(line).unwrap()["tick"].clone();
+        // Complete at 8 and 12 pictures, cut short at 16.
+        assert_eq!(stats.lines().map(tick).collect::<Vec<_>>(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_schedule_out_of_range_is_refused_before_anything_is_written() {
+        let outdir = tempfile::tempdir().unwrap();
+        let mut plan = new_plan(4.0);
+        plan.schedule.snapshot_ticks = 0;
+        let error = run(plan, outdir.path(), None, false).unwrap_err();
+        assert_eq!(error.to_string(), "--snap 0: must be at least 1 (ticks)");
+        assert_eq!(fs::read_dir(outdir.path()).unwrap().count(), 0);
     }
 }

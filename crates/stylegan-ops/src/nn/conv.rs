@@ -47,7 +47,8 @@ impl Conv2dConfig {
 /// x is `[N, in_channels, H, W]`, y is `[N, out_channels, H * up / down, W * up / down]`.
 ///
 /// Parameters: `weight` `[out_channels, in_channels, k, k]`, initially N(0, 1), and `bias`
-/// `[out_channels]`, initially 0. Buffer: `resample_filter`, where the layer resamples.
+/// `[out_channels]`, initially 0. Buffer: `resample_filter`, where the layer resamples and one is
+/// stored ([`resample_filter`]).
 #[derive(Debug, Clone)]
 pub struct Conv2dLayer {
     weight: Tensor,

@@ -57,6 +57,10 @@ pub enum Architecture {
 /// The resampling filter of the layer that `vb` points at: the buffer `resample_filter` where one is
 /// stored, else `default`.
 ///
+/// Public checkpoints store one with every layer. New networks store none, since their filter is
+/// part of the configuration: this function never asks `vb` to create one. What a network was
+/// loaded with stays with it.
+///
 /// # Errors
 /// If the stored filter does not have the shape of `default`.
 pub fn resample_filter(default: &Filter, vb: &VarBuilder) -> Result<Filter> {

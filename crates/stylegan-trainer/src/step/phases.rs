@@ -11,6 +11,7 @@ use stylegan_mapping::broadcast;
 use stylegan_ops::autograd::{Gradients, backward_for};
 use stylegan_synthesis::{Generator, NoiseMode};
 
+use super::DIVERGED;
 use super::data::{Reals, TrainingData};
 use super::stats::{Phase, StepStats, add};
 use crate::config::TrainingConfig;
@@ -272,8 +273,7 @@ impl Phases<'_> {
         let value = number(scalar)?;
         if !value.is_finite() {
             bail!(
-                "{phase}, minibatch {}: {what} is {value}. The training has diverged: resume an \
-                 earlier checkpoint with a lower learning rate or a larger gamma",
+                "{phase}, minibatch {}: {what} is {value}; {DIVERGED}",
                 self.minibatch
             );
         }

@@ -7,8 +7,9 @@ use stylegan_checkpoint::Checkpoint;
 use stylegan_losses::AdversarialLoss;
 use stylegan_ops::nn::Architecture::{Resnet, Skip};
 
-use super::super::{Phase, Regularization, Stepper};
+use super::super::{Phase, Regularization, Stepper, d_hyper, g_hyper};
 use super::{Toy, config, default_config, stepper};
+use crate::adam::AdamParams;
 use crate::config::TrainingConfig;
 use crate::state::TrainingState;
 
@@ -45,10 +46,10 @@ fn a_resumed_training_is_bit_identical_to_an_uninterrupted_one() -> Result<()> {
     checkpoint.write(&file).map_err(wrap)?;
     drop(first);
     let checkpoint = Checkpoint::read(&file, &Device::Cpu).map_err(wrap)?;
-    let saved = TrainingState::config_of(&checkpoint).map_err(wrap)?;
-    assert_eq!(saved, config);
-    let state = TrainingState::from_checkpoint(&checkpoint, &saved, &Device::Cpu).map_err(wrap)?;
-    let mut second = Stepper::new(saved, state)?;
+    let saved = serde_json::to_value(&config).map_err(candle_core::Error::wrap)?;
+    assert_eq!(checkpoint.metadata["config"], saved);
+    let state = TrainingState::from_checkpoint(&checkpoint, &config, &Device::Cpu).map_err(wrap)?;
+    let mut second = Stepper::new(config.clone(), state)?;
     for _ in 0..2 {
         second.step(&mut data)?;
     }
@@ -114,16 +115,32 @@ fn regularizers_run_at_their_intervals_and_share_their_networks_optimizer() -> R
 #[test]
 fn adam_is_corrected_only_for_a_regularizer_of_its_own() {
     let mut config = default_config();
-    let stepper_of = |config: &TrainingConfig| stepper(config);
-    let hyper = stepper_of(&config).adam_params(0.003, Some(2));
-    assert!((hyper.lr - 0.002).abs() < 1e-12);
-    assert!((hyper.betas.1 - 0.99f64.powf(2. / 3.)).abs() < 1e-12);
-    let hyper = stepper_of(&config).adam_params(0.003, None);
-    assert_eq!((hyper.lr, hyper.betas), (0.003, (0., 0.99)));
-    config.loss.pl_weight = 0.;
-    assert!(!config.loss.regularizes_generator());
-    config.loss.r1_gamma = 0.;
-    assert!(!config.loss.regularizes_discriminator());
+    (config.optimizer.g_lr, config.optimizer.d_lr) = (0.003, 0.004);
+    let factor_is = |hyper: AdamParams, lr: f64, factor: f64| {
+        let expected = (lr * factor, 0.99f64.powf(factor));
+        assert!((hyper.lr - expected.0).abs() < 1e-12, "{hyper:?}");
+        assert_eq!(hyper.betas.0, 0.);
+        assert!((hyper.betas.1 - expected.1).abs() < 1e-12, "{hyper:?}");
+    };
+    // Intervals of 2 and 3 minibatches.
+    factor_is(g_hyper(&config), 0.003, 2. / 3.);
+    factor_is(d_hyper(&config), 0.004, 3. / 4.);
+
+    let mut together = config.clone();
+    (together.loss.g_reg_interval, together.loss.d_reg_interval) = (None, None);
+    factor_is(g_hyper(&together), 0.003, 1.);
+    factor_is(d_hyper(&together), 0.004, 1.);
+
+    let mut off = config.clone();
+    (off.loss.pl_weight, off.loss.r1_gamma) = (0., 0.);
+    factor_is(g_hyper(&off), 0.003, 1.);
+    factor_is(d_hyper(&off), 0.004, 1.);
+    off.loss.r2_gamma = 1.;
+    factor_is(d_hyper(&off), 0.004, 3. / 4.);
+
+    let mut wasserstein = config;
+    wasserstein.loss.adversarial = AdversarialLoss::WganGp;
+    factor_is(d_hyper(&wasserstein), 0.004, 1.);
 }
 
 #[test]
@@ -227,7 +244,7 @@ fn a_loss_that_is_not_finite_is_an_error_that_names_phase_and_minibatch() -> Res
     bias.set(&Tensor::new(&[f32::NAN], &Device::Cpu)?)?;
     let message = stepper.step(&mut data).expect_err("NaN").to_string();
     assert!(
-        message.contains("Gmain, minibatch 1: the loss is NaN"),
+        message.contains("Gmain, minibatch 1: the loss is NaN; the training has diverged: resume"),
         "{message}"
     );
     Ok(())
@@ -238,7 +255,9 @@ fn images_that_do_not_fit_the_networks_are_refused() -> Result<()> {
     let labelled = config(Skip, Resnet, 3);
     let mut stepper = stepper(&labelled);
     let mut unlabelled = Toy { next: 0, c_dim: 0 };
-    assert!(stepper.step(&mut unlabelled).is_err());
+    let message = stepper.step(&mut unlabelled).expect_err("no labels");
+    let message = message.to_string();
+    assert!(message.contains("expected c [N, 3], got none"), "{message}");
     Ok(())
 }
 
