@@ -1,16 +1,18 @@
-//! The command line of stylegan-rs: `cargo xtask train` and `cargo xtask generate`.
+//! The command line of stylegan-rs: `cargo xtask train`, `generate`, `metrics` and `plot`.
 //!
 //! Logs go to standard error, results (paths of what was written) to standard output.
 
 mod device;
 mod generate;
+mod metrics;
+mod plot;
 mod process;
 mod progress;
 mod seeds;
 mod train;
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -39,10 +41,13 @@ struct Cli {
 enum Command {
     Train(Box<train::Args>),
     Generate(generate::Args),
+    Metrics(metrics::Args),
+    Plot(plot::Args),
 }
 
 fn main() -> ExitCode {
-    process::tune();
+    // SAFETY: this is the first statement of the program, no other thread runs yet.
+    unsafe { process::tune() };
     let cli = Cli::parse();
     let terminal = Terminal::new();
     match run(&cli, &terminal) {
@@ -63,16 +68,26 @@ fn run(cli: &Cli, terminal: &Terminal) -> Result<()> {
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(terminal.clone())
+        .with_ansi(has_colours())
         .without_time()
         .with_target(cli.verbose)
         .init();
+    tracing::debug!(purge_delay = process::purge_delay(), "allocator");
     if let Some(threads) = cli.threads {
         set_threads(threads)?;
     }
     match &cli.command {
         Command::Train(args) => train::run(args, terminal),
         Command::Generate(args) => generate::run(args, terminal),
+        Command::Metrics(args) => metrics::run(args, terminal),
+        Command::Plot(args) => plot::run(args, terminal),
     }
+}
+
+/// Whether standard error is a terminal, of a user who likes colours (<https://no-color.org>).
+fn has_colours() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    io::stderr().is_terminal() && !refused
 }
 
 fn set_threads(threads: usize) -> Result<()> {
@@ -83,9 +98,13 @@ fn set_threads(threads: usize) -> Result<()> {
         .with_context(|| format!("--threads {threads}: cannot start the threads"))
 }
 
-/// Writes a line to standard output, which may be a closed pipe.
+/// Writes a line to standard output.
 fn print_result(line: impl Display) -> Result<()> {
-    writeln!(io::stdout(), "{line}").context("cannot write to standard output")
+    match writeln!(io::stdout(), "{line}") {
+        // Whoever reads the results has seen enough of them.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
 }
 
 /// The error and its causes on one line; many libraries' messages already contain their cause.

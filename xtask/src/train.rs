@@ -9,9 +9,7 @@ use anyhow::{Context, Result};
 use clap::builder::TypedValueParser;
 use clap::builder::{PossibleValuesParser, ValueParser};
 use stylegan_losses::AdversarialLoss;
-use stylegan_trainer::options::{
-    DataOptions, LOSSES, NetworkOptions, ScheduleOptions, TrainingOptions, loss_name,
-};
+use stylegan_trainer::options::{DataOptions, NetworkOptions, ScheduleOptions, TrainingOptions};
 use stylegan_trainer::{Outcome, Plan, Preset, TrainOptions, train};
 
 use crate::device::DeviceChoice;
@@ -56,7 +54,7 @@ struct RunArgs {
 
     /// Go on from a checkpoint: a run folder goes on in place from its newest one, a file starts a
     /// new run folder; options given beside it must agree with the checkpoint, except --kimg, --tick,
-    /// --snap, --batch-gpu, --outdir and --data
+    /// --snap, --batch-gpu, --outdir, --data, --lr, --gamma, --pl-weight and --mixing-prob
     #[arg(long, value_name = "FILE|RUN")]
     resume: Option<PathBuf>,
 
@@ -176,10 +174,8 @@ fn preset_parser() -> ValueParser {
 }
 
 fn loss_parser() -> ValueParser {
-    let named = |name: String| LOSSES.into_iter().find(|&loss| loss_name(loss) == name);
-    PossibleValuesParser::new(LOSSES.map(loss_name))
-        .try_map(move |name| named(name).ok_or("no such loss"))
-        .into()
+    let names = PossibleValuesParser::new(AdversarialLoss::ALL.map(AdversarialLoss::name));
+    names.try_map(|name| name.parse::<AdversarialLoss>()).into()
 }
 
 impl Args {

@@ -8,7 +8,13 @@ pub type Run = Output;
 
 /// Runs `cargo xtask ARGUMENTS`.
 pub fn xtask(arguments: &[&str]) -> Run {
+    xtask_with(&[], arguments)
+}
+
+/// Runs `cargo xtask ARGUMENTS` with environment variables.
+pub fn xtask_with(variables: &[(&str, &str)], arguments: &[&str]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.envs(variables.iter().copied());
     command.args(arguments).output().unwrap()
 }
 
@@ -27,6 +33,11 @@ pub fn lines(run: &Run) -> Vec<String> {
 
 /// Trains very small networks on 8x8 portraits, unless `more` says otherwise.
 pub fn train_tiny(outdir: &Path, more: &[&str]) -> Run {
+    train_tiny_with(&[], outdir, more)
+}
+
+/// [`train_tiny`] with environment variables.
+pub fn train_tiny_with(variables: &[(&str, &str)], outdir: &Path, more: &[&str]) -> Run {
     let mut arguments = vec!["train", "--outdir", outdir.to_str().unwrap()];
     let defaults = "resolution=8 subset=100 channel-base=64 channel-max=8 z-dim=8 w-dim=8 batch=8";
     let defaults: Vec<(String, &str)> = defaults
@@ -40,7 +51,7 @@ pub fn train_tiny(outdir: &Path, more: &[&str]) -> Run {
         }
     }
     arguments.extend(more);
-    xtask(&arguments)
+    xtask_with(variables, &arguments)
 }
 
 /// The path that a training prints last: its newest checkpoint.

@@ -1,8 +1,9 @@
 //! Wrong input on the command line: the exact lines that a user gets to read.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
-use crate::common::{fail, lines, train_tiny, xtask};
+use crate::common::{Run, fail, lines, train_tiny, xtask, xtask_with};
 
 #[test]
 fn a_resolution_that_is_no_power_of_two_names_the_nearest() {
@@ -15,7 +16,14 @@ fn a_resolution_that_is_no_power_of_two_names_the_nearest() {
 #[test]
 fn a_batch_of_nothing_is_refused() {
     let run = fail(&["train", "--batch", "0", "--dry-run"]);
-    assert_eq!(lines(&run), ["error: --batch 0: must be at least 1"]);
+    assert_eq!(lines(&run), ["error: --batch 0: must be from 1 to 65536"]);
+}
+
+#[test]
+fn a_batch_beyond_all_memory_is_refused_at_once() {
+    let run = fail(&["train", "--batch-gpu", "18446744073709551615", "--dry-run"]);
+    let expected = "error: --batch-gpu 18446744073709551615: must be from 1 to 65536";
+    assert_eq!(lines(&run), [expected]);
 }
 
 #[test]
@@ -122,6 +130,32 @@ fn a_dry_run_prints_the_configuration_and_writes_nothing() {
     assert_eq!(options["data"]["mirror"], true);
     assert!(lines(&run)[0].starts_with("data: "), "{:?}", lines(&run));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["train", "--resolution", "8", "--dry-run"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let run = child.wait_with_output().unwrap();
+    assert!(run.status.success(), "{:?}", lines(&run));
+}
+
+#[test]
+fn the_allocator_keeps_freed_memory_unless_the_user_says_otherwise() {
+    let arguments = ["--verbose", "train", "--resolution", "8", "--dry-run"];
+    let delay = |run: &Run| {
+        let is_delay = |line: &String| line.contains("allocator purge_delay=");
+        let line = lines(run).into_iter().find(is_delay).unwrap();
+        line.split_once('=').unwrap().1.to_string()
+    };
+    assert_eq!(delay(&xtask(&arguments)), "-1");
+    let variables = [("MIMALLOC_PURGE_DELAY", "1234")];
+    assert_eq!(delay(&xtask_with(&variables, &arguments)), "1234");
 }
 
 #[test]

@@ -2,4 +2,6 @@
 
 mod common;
 mod errors;
+mod metrics;
+mod plot;
 mod runs;

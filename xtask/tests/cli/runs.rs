@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::{fail, lines, snapshot, train_tiny, xtask};
+use crate::common::{fail, lines, snapshot, train_tiny, train_tiny_with, xtask};
 
 const HALF: [&str; 2] = ["--kimg", "0.08"];
 const WHOLE: [&str; 2] = ["--kimg", "0.16"];
@@ -29,6 +29,17 @@ fn the_same_seed_gives_the_same_checkpoint_for_any_number_of_threads() {
     let one = train(&["--threads", "1", "--seed", "7"]);
     let two = train(&["--threads", "2", "--seed", "7"]);
     assert!(one == two, "checkpoints differ between 1 and 2 threads");
+    // The pools of the kernels and of candle's operators, each as large as the environment says.
+    for threads in ["1", "3"] {
+        let variables = [
+            ("RAYON_NUM_THREADS", threads),
+            ("CANDLE_NUM_THREADS", threads),
+        ];
+        let arguments = with(&networks, &["--seed", "7"]);
+        let run = train_tiny_with(&variables, folder.path(), &arguments);
+        let pools = fs::read(snapshot(&run)).unwrap();
+        assert!(one == pools, "checkpoints differ with {variables:?}");
+    }
     let other_seed = train(&["--threads", "2", "--seed", "8"]);
     assert!(one != other_seed, "the seed changes nothing");
 }
@@ -227,9 +238,9 @@ fn options_that_contradict_the_checkpoint_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let newest = snapshot(&train_tiny(folder.path(), &["--kimg", "0.008"]));
     let resume = |more: &[&str]| lines(&fail(&with(&["train", "--resume", text(&newest)], more)));
-    let expected = "error: --batch 16: the checkpoint was trained with 8; leave the option out to go on with that, or --resume to start anew";
+    let expected = "error: --batch 16: the checkpoint was trained with 8; leave the option out to go on with that, or leave --resume out to start anew";
     assert_eq!(resume(&["--batch", "16"]), [expected]);
-    let expected = "error: --mirror: the checkpoint was trained with it off; leave the option out to go on with that, or --resume to start anew";
+    let expected = "error: --mirror: the checkpoint was trained with it off; leave the option out to go on with that, or leave --resume out to start anew";
     assert_eq!(resume(&["--mirror"]), [expected]);
     let done = resume(&[]);
     assert!(
@@ -237,6 +248,29 @@ fn options_that_contradict_the_checkpoint_are_refused() {
             && done[0].ends_with("give a larger --kimg to train on"),
         "{done:?}"
     );
+}
+
+#[test]
+fn a_diverged_training_can_be_resumed_as_its_error_advises() {
+    let folder = tempfile::tempdir().unwrap();
+    let newest = snapshot(&train_tiny(folder.path(), &["--kimg", "0.008"]));
+    let outdir = text(folder.path());
+    let resume = ["train", "--outdir", outdir, "--resume", text(&newest)];
+    let advised = ["--kimg", "0.016", "--lr", "0.001", "--gamma", "20"];
+    let resume = xtask(&with(&resume, &advised));
+    let log = lines(&resume);
+    assert!(resume.status.success(), "{log:?}");
+    let note = "note: --lr 0.001 replaces the checkpoint's 0.0025";
+    assert!(log.contains(&note.to_string()), "{log:?}");
+    let is_note = |line: &String| line.starts_with("note: --gamma 20 replaces");
+    assert!(log.iter().any(is_note), "{log:?}");
+    // The checkpoint goes on with these numbers.
+    let lowered = snapshot(&resume);
+    let again = ["train", "--resume", text(&lowered), "--kimg", "1"];
+    let again = xtask(&with(&again, &["--dry-run"]));
+    let options: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!(options["config"]["optimizer"]["d_lr"], 0.001);
+    assert_eq!(options["config"]["loss"]["r1_gamma"], 20.0);
 }
 
 #[test]
