@@ -21,6 +21,9 @@ use tracing::level_filters::LevelFilter;
 
 use crate::progress::Terminal;
 
+/// Graphs of deep networks are freed recursively. Memory that is not touched costs nothing.
+const STACK_BYTES: usize = 256 << 20;
+
 /// Train StyleGAN2 on your pictures, and make new ones with it.
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask", version, max_term_width = 110)]
@@ -73,15 +76,15 @@ fn run(cli: &Cli, terminal: &Terminal) -> Result<()> {
         .with_target(cli.verbose)
         .init();
     tracing::debug!(purge_delay = process::purge_delay(), "allocator");
-    if let Some(threads) = cli.threads {
-        set_threads(threads)?;
-    }
-    match &cli.command {
+    start_threads(cli.threads)?;
+    // On a thread of the pool: it has the stack that deep graphs want, and an operator that is called
+    // there starts without waking another thread first.
+    rayon::scope(|_| match &cli.command {
         Command::Train(args) => train::run(args, terminal),
         Command::Generate(args) => generate::run(args, terminal),
         Command::Metrics(args) => metrics::run(args, terminal),
         Command::Plot(args) => plot::run(args, terminal),
-    }
+    })
 }
 
 /// Whether standard error is a terminal, of a user who likes colours (<https://no-color.org>).
@@ -90,10 +93,13 @@ fn has_colours() -> bool {
     io::stderr().is_terminal() && !refused
 }
 
-fn set_threads(threads: usize) -> Result<()> {
-    anyhow::ensure!(threads > 0, "--threads 0: must be at least 1");
+/// Starts the threads that everything is computed on: `threads`, or one for each core.
+fn start_threads(threads: Option<usize>) -> Result<()> {
+    anyhow::ensure!(threads != Some(0), "--threads 0: must be at least 1");
+    let threads = threads.unwrap_or(0);
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
+        .stack_size(STACK_BYTES)
         .build_global()
         .with_context(|| format!("--threads {threads}: cannot start the threads"))
 }

@@ -7,7 +7,7 @@ use pulp::Arch;
 use rayon::prelude::*;
 
 /// Elements that are worth a task of their own.
-pub(crate) const TASK_ELEMENTS: usize = 8192;
+pub(crate) const TASK_ELEMENTS: usize = 16 * 1024;
 
 /// Calls `work(plane, elements)` for every plane of `size` elements, in parallel, compiled for the
 /// widest instruction set of this machine.
@@ -28,13 +28,20 @@ pub(crate) fn planes_with<T: Send, S>(
     }
     let arch = Arch::new();
     let planes_per_task = TASK_ELEMENTS.div_ceil(cost.max(1));
-    let tasks = out.par_chunks_mut(size * planes_per_task).enumerate();
-    tasks.for_each_init(scratch, |scratch, (task, out)| {
+    let run = |scratch: &mut S, first: usize, out: &mut [T]| {
         arch.dispatch(|| {
             for (i, out) in out.chunks_mut(size).enumerate() {
-                work(scratch, task * planes_per_task + i, out);
+                work(scratch, first + i, out);
             }
         });
+    };
+    // Handing a single task to another thread costs more than the task.
+    if out.len() <= size * planes_per_task {
+        return run(&mut scratch(), 0, out);
+    }
+    let tasks = out.par_chunks_mut(size * planes_per_task).enumerate();
+    tasks.for_each_init(scratch, |scratch, (task, out)| {
+        run(scratch, task * planes_per_task, out)
     });
 }
 

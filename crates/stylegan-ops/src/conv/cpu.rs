@@ -17,7 +17,7 @@ use super::{Derivative, Geometry, WeightLayout};
 use crate::gather::{Picture, Plane, Tap, gather, tiles};
 use crate::gemm::{Matrix, MatrixMut, multiply};
 use crate::kernel::Float;
-use crate::parallel::SharedOut;
+use crate::parallel::{SharedOut, planes};
 
 /// Elements of a gathered matrix: half a megabyte in f32.
 const TILE_ELEMENTS: usize = 128 * 1024;
@@ -95,17 +95,14 @@ fn weight_matrix<T: Float>(g: &Geometry, by: Derivative, w: &[T], taps: &[Tap]) 
     };
     let columns = inputs * taps.len();
     let mut matrix = vec![T::zero(); outputs * columns];
-    matrix
-        .par_chunks_mut(columns)
-        .enumerate()
-        .for_each(|(output, row)| {
-            for (input, row) in row.chunks_exact_mut(taps.len()).enumerate() {
-                let start = output * output_stride + input * input_stride;
-                for (to, tap) in row.iter_mut().zip(taps) {
-                    *to = w[start + tap.kernel];
-                }
+    planes(&mut matrix, columns, |output, row| {
+        for (input, row) in row.chunks_exact_mut(taps.len()).enumerate() {
+            let start = output * output_stride + input * input_stride;
+            for (to, tap) in row.iter_mut().zip(taps) {
+                *to = w[start + tap.kernel];
             }
-        });
+        }
+    });
     matrix
 }
 
