@@ -88,7 +88,8 @@ impl TrainingState {
     }
 
     /// A checkpoint of this state: tensors under `G.`, `D.`, `G_ema.` and the optimizers' prefixes,
-    /// and a document with `config` and `training`, to which the caller may add.
+    /// and a document with `config` and `training`, to which the caller may add. Networks trained
+    /// from scratch store no `resample_filter`: the filter's taps are in `config`.
     ///
     /// The tensors share this state's memory: write the checkpoint before the next step.
     ///
