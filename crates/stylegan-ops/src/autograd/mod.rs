@@ -97,8 +97,8 @@ pub fn backward(loss: &Tensor) -> Result<Gradients> {
 
 /// The same as [`backward`], for `vars` only.
 ///
-/// Operators skip the weight gradients of every other variable, which saves about a third of a pass
-/// through a network whose parameters are not being trained.
+/// Operators skip the weight gradients of every other variable: a pass through a network whose
+/// parameters are not being trained computes the gradients of its pictures only.
 ///
 /// # Errors
 /// As [`backward`], and if one of `vars` is not a variable.
