@@ -167,13 +167,12 @@ fn first_order(loss: &Tensor, wanted: Option<HashSet<TensorId>>) -> Result<Gradi
     stacker::grow(STACK_BYTES, || {
         let store = loss.backward()?;
         // candle also keeps gradients of constants.
-        let variables = loss
-            .sorted_nodes()
-            .into_iter()
-            .filter(|node| node.is_variable());
-        let ids = variables.map(|variable| variable.id());
-        let kept = ids.filter(|id| keep.as_ref().is_none_or(|keep| keep.contains(id)));
-        let gradients = kept.filter_map(|id| Some((id, store.get_id(id)?.detach())));
+        let variables = || {
+            let nodes = loss.sorted_nodes().into_iter();
+            nodes.filter(|n| n.is_variable()).map(|n| n.id()).collect()
+        };
+        let ids = keep.unwrap_or_else(variables).into_iter();
+        let gradients = ids.filter_map(|id| Some((id, store.get_id(id)?.detach())));
         Ok(Gradients(gradients.collect()))
     })
 }
