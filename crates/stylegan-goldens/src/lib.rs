@@ -3,12 +3,17 @@
 //! A golden file is a pair `NAME.json` (a map from case to its parameters) and `NAME.safetensors`
 //! (tensors under the keys `CASE/TENSOR`). The files are read from the folder that the environment
 //! variable `STYLEGAN_GOLDENS` names, else from this crate's own `fixtures/`.
+//!
+//! [`tensorflow_kwargs`] reads the arguments of the TensorFlow networks with their defaults.
+
+pub mod tensorflow_kwargs;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Error, Result, Tensor};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// The folder of reference values for one family, e.g. `stylegan2`.
 pub fn folder(family: &str) -> PathBuf {
@@ -64,11 +69,20 @@ impl<P> Case<P> {
 }
 
 /// All cases of the golden file `name` of a family, with tensors converted to `dtype`.
+///
+/// # Errors
+/// If a file can't be read, or a case has no tensors. Exception: a case whose parameters hold the
+/// reference values themselves, as a table under `rows`, needs none.
 pub fn load<P: DeserializeOwned>(family: &str, name: &str, dtype: DType) -> Result<Vec<Case<P>>> {
-    let path = folder(family).join(name);
+    load_file(&folder(family).join(name), dtype)
+}
+
+/// The cases of `PATH.json` and `PATH.safetensors`.
+fn load_file<P: DeserializeOwned>(path: &Path, dtype: DType) -> Result<Vec<Case<P>>> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let json = std::fs::read_to_string(path.with_extension("json"))
         .map_err(|e| error(format!("{}.json: {e}", path.display())))?;
-    let params: BTreeMap<String, P> =
+    let params: BTreeMap<String, Value> =
         serde_json::from_str(&json).map_err(|e| error(format!("{}.json: {e}", path.display())))?;
     let mut tensors = BTreeMap::<String, BTreeMap<String, Tensor>>::new();
     let file = path.with_extension("safetensors");
@@ -80,9 +94,13 @@ pub fn load<P: DeserializeOwned>(family: &str, name: &str, dtype: DType) -> Resu
     }
     let mut cases = Vec::with_capacity(params.len());
     for (case, params) in params {
-        let tensors = tensors
-            .remove(&case)
-            .ok_or_else(|| error(format!("{name}.json: no tensors for case {case}")))?;
+        let tensors = match tensors.remove(&case) {
+            Some(tensors) => tensors,
+            None if params.get("rows").is_some() => BTreeMap::new(),
+            None => return Err(error(format!("{name}.json: no tensors for case {case}"))),
+        };
+        let params = serde_json::from_value(params)
+            .map_err(|e| error(format!("{}.json: case {case}: {e}", path.display())))?;
         cases.push(Case {
             name: format!("{name}/{case}"),
             params,
@@ -189,16 +207,46 @@ mod tests {
 
     #[test]
     fn every_file_of_reference_values_is_found_and_has_cases() {
-        let names = names("stylegan2", "").unwrap();
-        assert!(names.is_sorted());
-        assert!(names.iter().any(|name| name == "bias_act"), "{names:?}");
-        for name in names {
-            let cases = load::<serde_json::Value>("stylegan2", &name, DType::F64).unwrap();
-            for case in cases {
-                assert!(case.name.starts_with(&format!("{name}/")), "{}", case.name);
-                assert!(case.tensors.values().all(|t| t.dtype() == DType::F64));
+        for (family, file) in [("stylegan2", "bias_act"), ("stylegan1", "losses")] {
+            let names = names(family, "").unwrap();
+            assert!(names.is_sorted());
+            assert!(names.iter().any(|name| name == file), "{names:?}");
+            for name in names {
+                for case in load::<Value>(family, &name, DType::F64).unwrap() {
+                    assert!(case.name.starts_with(&format!("{name}/")), "{}", case.name);
+                    assert!(case.tensors.values().all(|t| t.dtype() == DType::F64));
+                    let table = case.params.get("rows").is_some();
+                    assert!(table || !case.tensors.is_empty(), "{}", case.name);
+                }
             }
         }
+    }
+
+    #[test]
+    fn a_case_needs_tensors_unless_it_is_a_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let write = |json: &str| {
+            std::fs::write(path.with_extension("json"), json).unwrap();
+            let tensors = HashMap::from([("a/x", tensor(&[1.]))]);
+            candle_core::safetensors::save(&tensors, path.with_extension("safetensors")).unwrap();
+            load_file::<Value>(&path, DType::F32)
+        };
+        let cases = write(r#"{"a": {}, "b": {"rows": [1]}}"#).unwrap();
+        let sizes: Vec<_> = cases
+            .iter()
+            .map(|c| (&c.name[..], c.tensors.len()))
+            .collect();
+        assert_eq!(sizes, [("file/a", 1), ("file/b", 0)]);
+        let error = cases[1].get("x").unwrap_err().to_string();
+        assert_eq!(error, "golden file/b has no tensor x");
+        let error = write(r#"{"a": {}, "b": {}}"#).err().unwrap().to_string();
+        assert!(
+            error.contains("file.json: no tensors for case b"),
+            "{error}"
+        );
+        let error = write("{}").err().unwrap().to_string();
+        assert!(error.contains("file.json has no cases"), "{error}");
     }
 
     #[test]
@@ -207,7 +255,7 @@ mod tests {
         let error = message(names("stylegan2", "nothing_").unwrap_err());
         assert!(error.contains("no nothing_*.json in"), "{error}");
         assert!(names("stylegan0", "").is_err());
-        let error = load::<serde_json::Value>("stylegan2", "nothing", DType::F32);
+        let error = load::<Value>("stylegan2", "nothing", DType::F32);
         let error = message(error.err().unwrap());
         assert!(error.contains("nothing.json"), "{error}");
         let case = Case {
