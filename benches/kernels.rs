@@ -1,4 +1,4 @@
-//! The operators of a StyleGAN2 layer on the shapes of its networks: `cargo bench -p stylegan-benches`.
+//! The operators of the layers of StyleGAN2, and the normalisations of StyleGAN and ProGAN, on the shapes of its networks: `cargo bench -p stylegan-benches`.
 //!
 //! Throughput is in multiplications and additions of the direct form, so elements per second read as
 //! operations per second.
@@ -9,8 +9,9 @@ use std::time::Duration;
 use candle_core::{Device, Result, Tensor, Var};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use stylegan_ops::{
-    BiasAct, Conv2d, Filter, ModulatedConv2d, UpFirDn2d, autograd, bias_act, conv_transpose2d,
-    conv2d, conv2d_weight_gradient, downsample2d, modulated_layer, upfirdn2d, upsample2d,
+    BiasAct, Conv2d, Filter, ModulatedConv2d, UpFirDn2d, adain, add_noise, autograd, bias_act,
+    conv_transpose2d, conv2d, conv2d_weight_gradient, downsample2d, modulated_layer, pixel_norm,
+    upfirdn2d, upsample2d,
 };
 
 /// Batch, channels and resolution of a square layer: the widest layers of the presets, and those of
@@ -130,8 +131,36 @@ fn elementwise(c: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
+fn normalisations(c: &mut Criterion) -> Result<()> {
+    for [n, channels, resolution] in LAYERS {
+        let mut group = c.benchmark_group(format!("normalisation/{n}x{channels}x{resolution}"));
+        let dims = [n, channels, resolution, resolution];
+        let x = Var::from_tensor(&tensor(&dims, 1)?)?;
+        let g = tensor(&dims, 2)?;
+        let y_s = Var::from_tensor(&tensor(&[n, channels], 3)?)?;
+        let y_b = Var::from_tensor(&tensor(&[n, channels], 4)?)?;
+        let noise = tensor(&[n, 1, resolution, resolution], 5)?;
+        let strength = Var::from_tensor(&tensor(&[channels], 6)?)?;
+        group.throughput(Throughput::Elements(x.elem_count() as u64));
+        let ops: [(&str, &dyn Fn() -> Result<Tensor>); 3] = [
+            ("adain", &|| adain(&x, &y_s, &y_b)),
+            ("pixel_norm", &|| pixel_norm(&x)),
+            ("add_noise", &|| add_noise(&x, &noise, &strength)),
+        ];
+        for (name, op) in ops {
+            group.bench_function(name, |bench| bench.iter(|| black_box(op())));
+            let backward = || autograd::backward(&(op()? * &g)?);
+            group.bench_function(format!("{name} and backward"), |bench| {
+                bench.iter(|| black_box(backward()))
+            });
+        }
+        group.finish();
+    }
+    Ok(())
+}
+
 fn benchmarks(c: &mut Criterion) {
-    for group in [convolutions, layers, elementwise] {
+    for group in [convolutions, layers, elementwise, normalisations] {
         group(c).unwrap_or_else(|e| panic!("a benchmark could not be set up: {e}"));
     }
 }

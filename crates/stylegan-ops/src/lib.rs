@@ -1,4 +1,4 @@
-//! Tensor operators of StyleGAN2 on [candle](candle_core), differentiable as often as you like.
+//! Tensor operators of ProGAN, StyleGAN and StyleGAN2 on [candle](candle_core), differentiable as often as you like.
 //!
 //! | operator | what it computes |
 //! |---|---|
@@ -7,8 +7,12 @@
 //! | [`conv2d`], [`conv_transpose2d`], [`conv2d_weight_gradient`] | the convolution family, closed under differentiation |
 //! | [`upfirdn2d`], [`upsample2d`], [`downsample2d`] | resampling with a [`Filter`] |
 //! | [`bias_act`], [`scaled_bias_act`] | bias, noise, activation, gain and clamp |
-//! | [`adain`], [`instance_norm`], [`minibatch_std`], [`normalize_2nd_moment`] | normalisations |
-//! | [`modulate`], [`channel_dot`], [`channel_sum`], [`channel_affine`], [`pixel_sum`] | products and sums per channel |
+//! | [`blur2d`], [`nearest_upsample2d`], [`average_pool2d`], [`rotate180`] | resampling of the first generation |
+//! | [`add_noise`] | noise with a strength per channel |
+//! | [`adain`], [`instance_norm`], [`pixel_norm`], [`minibatch_std`], [`normalize_2nd_moment`] | normalisations |
+//! | [`modulate`], [`channel_dot`], [`channel_sum`], [`channel_affine`] | products and sums per channel |
+//! | [`pixel_modulate`], [`pixel_dot`], [`pixel_sum`] | products and sums per pixel |
+//! | [`growing`] | level of detail and cross-fade of progressive growing |
 //! | [`nn`] | the equalized-learning-rate layers that the networks share |
 //!
 //! Tensors are NCHW, `f32` or `f64`. On the CPU every operator has a kernel that uses all cores and
@@ -40,21 +44,30 @@ mod check;
 mod conv;
 mod gather;
 mod gemm;
+pub mod growing;
 mod kernel;
 mod modulated;
 pub mod nn;
+mod noise;
 mod norm;
 mod parallel;
 mod resample;
 mod slices;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod upfirdn2d;
 
 pub use bias_act::{Activation, BiasAct, bias_act, scaled_bias_act};
-pub use channelwise::{channel_affine, channel_dot, channel_sum, modulate, pixel_sum};
+pub use channelwise::{
+    channel_affine, channel_dot, channel_sum, modulate, pixel_dot, pixel_modulate, pixel_sum,
+};
 pub use conv::{Conv2d, Scale, WeightLayout, conv_transpose2d, conv2d, conv2d_weight_gradient};
 pub use modulated::{ModulatedConv2d, modulated_conv2d, modulated_layer};
-pub use norm::{adain, instance_norm, minibatch_std, normalize_2nd_moment};
-pub use resample::{ConvResample, conv2d_resample};
-pub use upfirdn2d::{Filter, UpFirDn2d, downsample2d, upfirdn2d, upsample2d};
+pub use noise::add_noise;
+pub use norm::{adain, instance_norm, minibatch_std, normalize_2nd_moment, pixel_norm};
+pub use resample::{ConvResample, conv2d_resample, rotate180};
+pub use upfirdn2d::{
+    Filter, UpFirDn2d, average_pool2d, blur2d, downsample2d, nearest_upsample2d, upfirdn2d,
+    upsample2d,
+};

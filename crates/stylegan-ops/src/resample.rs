@@ -1,9 +1,11 @@
 //! Convolution with built-in up- or downsampling.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, Shape, Tensor, bail};
 
 use crate::check::dims4;
 use crate::conv::{Conv2d, WeightLayout, conv_transpose2d, conv2d};
+use crate::kernel::{Float, Kernel, apply1};
+use crate::parallel::planes;
 use crate::upfirdn2d::{Filter, UpFirDn2d, upfirdn2d};
 
 /// How [`conv2d_resample`] resamples, pads and scales.
@@ -154,5 +156,59 @@ pub(crate) fn resample(
         _ => bail!(
             "conv2d_resample: expected up and down of 1 or 2 and at most one of them 2, got {up} and {down}"
         ),
+    }
+}
+
+/// Rotates every kernel of a weight `[O,I,kh,kw]` by 180 degrees:
+/// `y[o,i,a,b] = w[o,i,kh-1-a,kw-1-b]`.
+///
+/// With it, [`conv2d_resample`] correlates going up, too: the result is that of [`conv2d`](crate::conv2d) on
+/// the upsampled picture.
+///
+/// # Errors
+/// If `w` is not `[O,I,kh,kw]`.
+pub fn rotate180(w: &Tensor) -> Result<Tensor> {
+    let (o, i, kh, kw) = dims4("rotate180", "w", w)?;
+    if kh * kw == 1 {
+        return Ok(w.clone());
+    }
+    if !w.device().is_cpu() {
+        return w.flip(&[2, 3]);
+    }
+    let dims = [o, i, kh, kw];
+    apply1(Rotate180 { dims }, w)
+}
+
+/// Its own inverse and its own transpose.
+struct Rotate180 {
+    dims: [usize; 4],
+}
+
+impl Kernel<1> for Rotate180 {
+    const NAME: &'static str = "rotate180";
+
+    fn shape(&self) -> Shape {
+        self.dims.as_slice().into()
+    }
+
+    fn cpu<T: Float>(&self, [w]: [&[T]; 1], out: &mut [T]) {
+        let [_, _, kh, kw] = self.dims;
+        let taps = kh * kw;
+        planes(out, taps, |plane, out| {
+            let w = &w[plane * taps..(plane + 1) * taps];
+            for (y, &w) in out.iter_mut().zip(w.iter().rev()) {
+                *y = w;
+            }
+        });
+    }
+
+    fn gradients(
+        &self,
+        _: [&Tensor; 1],
+        _: &Tensor,
+        dy: &Tensor,
+        needs: [bool; 1],
+    ) -> Result<[Option<Tensor>; 1]> {
+        Ok([needs[0].then(|| rotate180(dy)).transpose()?])
     }
 }

@@ -5,11 +5,10 @@ use std::ops::Range;
 
 use crate::kernel::Float;
 use crate::parallel::{planes, planes_with};
+use crate::sums::{sum, sum_products};
 
-/// Partial sums of this many elements are formed in the element type before they go into `f64`.
-const BLOCK: usize = 256;
-/// Independent accumulators, so that the compiler can vectorise a sum.
-const LANES: usize = 16;
+/// Pictures of up to this many pixels are summed over their channels as a whole, larger ones by row.
+const WHOLE_PICTURE: usize = 1024;
 
 pub(super) fn modulate<T: Float>([_, _, h, w]: [usize; 4], x: &[T], s: &[T], out: &mut [T]) {
     planes(out, h * w, |plane, out| {
@@ -45,19 +44,48 @@ pub(super) fn channel_sum<T: Float>([_, _, h, w]: [usize; 4], x: &[T], out: &mut
     reduce_planes(h * w, out, |range| sum(&x[range]));
 }
 
-pub(super) fn pixel_sum<T: Float>([_, c, h, w]: [usize; 4], x: &[T], out: &mut [T]) {
+pub(crate) fn pixel_modulate<T: Float>([_, c, h, w]: [usize; 4], x: &[T], s: &[T], out: &mut [T]) {
+    planes(out, h * w, |plane, out| {
+        let scales = &s[plane / c * h * w..];
+        for ((y, &x), &scale) in out.iter_mut().zip(&x[plane * h * w..]).zip(scales) {
+            *y = x * scale;
+        }
+    });
+}
+
+pub(crate) fn pixel_dot<T: Float>(dims: [usize; 4], a: &[T], b: &[T], out: &mut [T]) {
+    reduce_pixels(dims, out, |start, out| {
+        for ((y, &a), &b) in out.iter_mut().zip(&a[start..]).zip(&b[start..]) {
+            *y += a * b;
+        }
+    });
+}
+
+pub(super) fn pixel_sum<T: Float>(dims: [usize; 4], x: &[T], out: &mut [T]) {
+    reduce_pixels(dims, out, |start, out| {
+        for (y, &x) in out.iter_mut().zip(&x[start..]) {
+            *y += x;
+        }
+    });
+}
+
+/// Calls `add` for every channel of a run of pixels, with the index of its first element in `[N,C,H,W]`.
+fn reduce_pixels<T: Float>(
+    [_, c, h, w]: [usize; 4],
+    out: &mut [T],
+    add: impl Fn(usize, &mut [T]) + Sync,
+) {
+    let pixels = h * w;
+    let run = if pixels <= WHOLE_PICTURE { pixels } else { w };
     planes_with(
         out,
-        w,
-        w * c,
+        run,
+        run * c,
         || (),
-        |_, row, out| {
-            let (sample, y) = (row / h, row % h);
+        |_, index, out| {
+            let (sample, first) = (index * run / pixels, index * run % pixels);
             for channel in 0..c {
-                let start = ((sample * c + channel) * h + y) * w;
-                for (y, &x) in out.iter_mut().zip(&x[start..]) {
-                    *y += x;
-                }
+                add((sample * c + channel) * pixels + first, out);
             }
         },
     );
@@ -79,30 +107,4 @@ fn reduce_planes<T: Float>(
             out.fill(T::from_f64(sum));
         },
     );
-}
-
-#[inline(always)]
-fn sum<T: Float>(x: &[T]) -> f64 {
-    x.chunks(BLOCK).map(|x| lanes(x.len(), |i| x[i])).sum()
-}
-
-#[inline(always)]
-fn sum_products<T: Float>(a: &[T], b: &[T]) -> f64 {
-    let blocks = a.chunks(BLOCK).zip(b.chunks(BLOCK));
-    blocks.map(|(a, b)| lanes(a.len(), |i| a[i] * b[i])).sum()
-}
-
-#[inline(always)]
-fn lanes<T: Float>(len: usize, term: impl Fn(usize) -> T) -> f64 {
-    let mut partial = [T::zero(); LANES];
-    let whole = len - len % LANES;
-    for start in (0..whole).step_by(LANES) {
-        for (lane, sum) in partial.iter_mut().enumerate() {
-            *sum += term(start + lane);
-        }
-    }
-    for i in whole..len {
-        partial[i - whole] += term(i);
-    }
-    partial.iter().map(|p| p.to_f64()).sum()
 }

@@ -1,4 +1,5 @@
-//! Products and sums per sample and channel: the closed family behind modulation and AdaIN.
+//! Products and sums per sample and channel, and per pixel: the closed families behind modulation,
+//! AdaIN and pixel norm.
 //!
 //! | op | formula | shapes |
 //! |---|---|---|
@@ -7,10 +8,12 @@
 //! | [`channel_sum`] | `y[n,c] = sum_p x[n,c,p]` | `[N,C,H,W]` -> `[N,C]` |
 //! | [`channel_affine`] | `y[n,c,p] = x[n,c,p] a[n,c] + b[n,c]` | `[N,C,H,W]`, `[N,C]` twice -> `[N,C,H,W]` |
 //! | [`pixel_sum`] | `y[n,0,p] = sum_c x[n,c,p]` | `[N,C,H,W]` -> `[N,1,H,W]` |
+//! | [`pixel_modulate`] | `y[n,c,p] = x[n,c,p] s[n,0,p]` | `[N,C,H,W]`, `[N,1,H,W]` -> `[N,C,H,W]` |
+//! | [`pixel_dot`] | `y[n,0,p] = sum_c a[n,c,p] b[n,c,p]` | `[N,C,H,W]` twice -> `[N,1,H,W]` |
 //!
 //! Each gradient is again an op of this table, or a broadcast.
 
-mod cpu;
+pub(crate) mod cpu;
 pub(crate) mod reference;
 
 use candle_core::{Result, Shape, Tensor};
@@ -85,6 +88,34 @@ pub fn pixel_sum(x: &Tensor) -> Result<Tensor> {
         return reference::pixel_sum(x);
     }
     apply1(PixelSum { dims: [n, c, h, w] }, x)
+}
+
+/// Scales the channels of every pixel alike: `y[n,c,p] = x[n,c,p] s[n,0,p]`.
+///
+/// `x` is `[N,C,H,W]`, `s` is `[N,1,H,W]`.
+///
+/// # Errors
+/// On other shapes, and on data types that differ.
+pub fn pixel_modulate(x: &Tensor, s: &Tensor) -> Result<Tensor> {
+    let (n, c, h, w) = dims4("pixel_modulate", "x", x)?;
+    expect_shape("pixel_modulate", "s", s, &[n, 1, h, w])?;
+    if !x.device().is_cpu() {
+        return reference::pixel_modulate(x, s);
+    }
+    apply2(PixelModulate { dims: [n, c, h, w] }, x, s)
+}
+
+/// The inner product of two tensors at every pixel: `y[n,0,p] = sum_c a[n,c,p] b[n,c,p]`.
+///
+/// # Errors
+/// Unless both are `[N,C,H,W]`, and on data types that differ.
+pub fn pixel_dot(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let (n, c, h, w) = dims4("pixel_dot", "a", a)?;
+    expect_shape("pixel_dot", "b", b, &[n, c, h, w])?;
+    if !a.device().is_cpu() {
+        return reference::pixel_dot(a, b);
+    }
+    apply2(PixelDot { dims: [n, c, h, w] }, a, b)
 }
 
 struct Modulate {
@@ -223,5 +254,62 @@ impl Kernel<1> for PixelSum {
         needs: [bool; 1],
     ) -> Result<[Option<Tensor>; 1]> {
         Ok([needs[0].then(|| dy.broadcast_as(x.shape())).transpose()?])
+    }
+}
+
+struct PixelModulate {
+    dims: [usize; 4],
+}
+
+impl Kernel<2> for PixelModulate {
+    const NAME: &'static str = "pixel_modulate";
+
+    fn shape(&self) -> Shape {
+        self.dims.as_slice().into()
+    }
+
+    fn cpu<T: Float>(&self, [x, s]: [&[T]; 2], out: &mut [T]) {
+        cpu::pixel_modulate(self.dims, x, s, out);
+    }
+
+    fn gradients(
+        &self,
+        [x, s]: [&Tensor; 2],
+        _: &Tensor,
+        dy: &Tensor,
+        needs: [bool; 2],
+    ) -> Result<[Option<Tensor>; 2]> {
+        let dx = needs[0].then(|| pixel_modulate(dy, s)).transpose()?;
+        let ds = needs[1].then(|| pixel_dot(dy, x)).transpose()?;
+        Ok([dx, ds])
+    }
+}
+
+struct PixelDot {
+    dims: [usize; 4],
+}
+
+impl Kernel<2> for PixelDot {
+    const NAME: &'static str = "pixel_dot";
+
+    fn shape(&self) -> Shape {
+        let [n, _, h, w] = self.dims;
+        (n, 1, h, w).into()
+    }
+
+    fn cpu<T: Float>(&self, [a, b]: [&[T]; 2], out: &mut [T]) {
+        cpu::pixel_dot(self.dims, a, b, out);
+    }
+
+    fn gradients(
+        &self,
+        [a, b]: [&Tensor; 2],
+        _: &Tensor,
+        dy: &Tensor,
+        needs: [bool; 2],
+    ) -> Result<[Option<Tensor>; 2]> {
+        let da = needs[0].then(|| pixel_modulate(b, dy)).transpose()?;
+        let db = needs[1].then(|| pixel_modulate(a, dy)).transpose()?;
+        Ok([da, db])
     }
 }

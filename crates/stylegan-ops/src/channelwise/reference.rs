@@ -26,3 +26,11 @@ pub(crate) fn channel_affine(x: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tenso
 pub(crate) fn pixel_sum(x: &Tensor) -> Result<Tensor> {
     x.sum_keepdim(1)
 }
+
+pub(crate) fn pixel_modulate(x: &Tensor, s: &Tensor) -> Result<Tensor> {
+    x.broadcast_mul(s)
+}
+
+pub(crate) fn pixel_dot(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    pixel_sum(&(a * b)?)
+}

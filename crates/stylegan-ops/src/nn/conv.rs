@@ -1,8 +1,9 @@
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{Init, Module, VarBuilder};
 
-use super::resample_filter;
-use crate::{Activation, BiasAct, ConvResample, Filter, bias_act, conv2d_resample};
+use super::{Resampling, WeightScale, resample_filter};
+use crate::resample::rotate180;
+use crate::{Activation, BiasAct, ConvResample, Filter, bias_act, blur2d, conv2d_resample};
 
 /// Configuration of a [`Conv2dLayer`].
 #[derive(Debug, Clone, PartialEq)]
@@ -17,12 +18,14 @@ pub struct Conv2dConfig {
     pub bias: bool,
     /// Activation, gain and clamp behind the convolution.
     pub act: BiasAct,
+    /// How the stored weight becomes the one that is computed with.
+    pub scale: WeightScale,
     /// Upsampling factor.
     pub up: usize,
     /// Downsampling factor.
     pub down: usize,
-    /// Resampling filter; a `resample_filter` stored with the layer takes its place.
-    pub filter: Filter,
+    /// How the layer resamples, where it does.
+    pub resampling: Resampling,
 }
 
 impl Conv2dConfig {
@@ -34,26 +37,33 @@ impl Conv2dConfig {
             kernel_size,
             bias: true,
             act: BiasAct::linear(),
+            scale: WeightScale::default(),
             up: 1,
             down: 1,
-            filter: Filter::default(),
+            resampling: Resampling::default(),
         }
     }
 }
 
 /// Convolution with equalized learning rate, optional resampling, bias and activation:
-/// `y = bias_act(conv2d_resample(x, gain * w), b)` with `gain = 1 / sqrt(in_channels * k * k)`.
+/// `y = bias_act(conv2d_resample(x, gain * w), b)` with `gain = scale.gain / sqrt(in_channels * k * k)`, and a
+/// blur beside it where [`Resampling::Blur`] has one.
 ///
 /// x is `[N, in_channels, H, W]`, y is `[N, out_channels, H * up / down, W * up / down]`.
 ///
-/// Parameters: `weight` `[out_channels, in_channels, k, k]`, initially N(0, 1), and `bias`
-/// `[out_channels]`, initially 0. Buffer: `resample_filter`, where the layer resamples and one is
+/// Parameters: `weight` `[out_channels, in_channels, k, k]`, initially N(0, 1), or N(0, gain^2) without
+/// `scale.use_wscale`, and `bias` `[out_channels]`, initially 0. Buffer: `resample_filter`, where the layer resamples and one is
 /// stored ([`resample_filter`]).
 #[derive(Debug, Clone)]
 pub struct Conv2dLayer {
     weight: Tensor,
     bias: Option<Tensor>,
+    /// Joined with the strided convolution.
     filter: Filter,
+    /// Beside it, before it going down and behind it going up.
+    blur: Option<Filter>,
+    /// Whether the kernel is correlated where [`conv2d_resample`] convolves, which is going up.
+    rotated: bool,
     conv: ConvResample,
     /// None where nothing is left to do behind the convolution.
     act: Option<BiasAct>,
@@ -70,6 +80,7 @@ impl Conv2dLayer {
             out_channels,
             kernel_size: k,
             act,
+            scale,
             up,
             down,
             ..
@@ -80,22 +91,21 @@ impl Conv2dLayer {
         if k.is_multiple_of(2) {
             bail!("convolution layer: expected an odd kernel_size, got {k}")
         }
-        let init = Init::Randn {
-            mean: 0.,
-            stdev: 1.,
-        };
+        let fan_in = in_channels * k * k;
+        let init = scale.init(fan_in, 1.);
         let weight = vb.get_with_hints((out_channels, in_channels, k, k), "weight", init)?;
         let bias = if config.bias {
             Some(vb.get_with_hints(out_channels, "bias", Init::Const(0.))?)
         } else {
             None
         };
-        let filter = if up > 1 || down > 1 {
-            resample_filter(&config.filter, &vb)?
-        } else {
-            config.filter
+        let (filter, blur, rotated) = match config.resampling {
+            _ if up == 1 && down == 1 => (Filter::default(), None, false),
+            Resampling::Fir(filter) => (resample_filter(&filter, &vb)?, None, false),
+            // Nearest neighbours up and the mean of 2x2 pixels down are both the filter of two equal taps.
+            Resampling::Blur { filter, fused } => (Filter::mean_of_two(), filter, up > 1 && !fused),
         };
-        let equalized = 1. / ((in_channels * k * k) as f64).sqrt();
+        let equalized = scale.runtime(fan_in, 1.);
         // A plain linear layer is one op: its gain joins that of the weight.
         let is_scale = !config.bias && act.act == Activation::Linear && act.clamp.is_none();
         let conv = ConvResample {
@@ -112,6 +122,8 @@ impl Conv2dLayer {
             weight,
             bias,
             filter,
+            blur,
+            rotated,
             conv,
             act: (!is_scale).then_some(act),
         })
@@ -120,7 +132,16 @@ impl Conv2dLayer {
 
 impl Module for Conv2dLayer {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = conv2d_resample(x, &self.weight, &self.filter, &self.conv)?;
+        let weight = match self.rotated {
+            true => rotate180(&self.weight)?,
+            false => self.weight.clone(),
+        };
+        let convolve = |x: &Tensor| conv2d_resample(x, &weight, &self.filter, &self.conv);
+        let y = match &self.blur {
+            Some(blur) if self.conv.down > 1 => convolve(&blur2d(x, blur)?)?,
+            Some(blur) => blur2d(&convolve(x)?, blur)?,
+            None => convolve(x)?,
+        };
         match &self.act {
             Some(act) => bias_act(&y, self.bias.as_ref(), None, act),
             None => Ok(y),

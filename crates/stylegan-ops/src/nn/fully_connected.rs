@@ -1,6 +1,7 @@
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{Init, Module, VarBuilder};
 
+use super::WeightScale;
 use crate::{BiasAct, bias_act};
 
 /// Configuration of a [`FullyConnected`] layer.
@@ -14,6 +15,8 @@ pub struct FullyConnectedConfig {
     pub bias: bool,
     /// Activation, gain and clamp behind the product.
     pub act: BiasAct,
+    /// How the stored weight becomes the one that is computed with.
+    pub scale: WeightScale,
     /// Learning rate of this layer relative to others; 0.01 in mapping networks.
     pub lr_multiplier: f64,
     /// Initial value of the bias as it is used, i.e. after multiplication by `lr_multiplier`.
@@ -28,6 +31,7 @@ impl FullyConnectedConfig {
             out_features,
             bias: true,
             act: BiasAct::linear(),
+            scale: WeightScale::default(),
             lr_multiplier: 1.,
             bias_init: 0.,
         }
@@ -35,12 +39,14 @@ impl FullyConnectedConfig {
 }
 
 /// Fully connected layer with equalized learning rate:
-/// `y = bias_act(gain * x w^T, lr_multiplier * b)` with `gain = lr_multiplier / sqrt(in_features)`.
+/// `y = bias_act(gain * x w^T, lr_multiplier * b)` with
+/// `gain = lr_multiplier * scale.gain / sqrt(in_features)`.
 ///
 /// x is `[N, in_features]`, y is `[N, out_features]`.
 ///
 /// Parameters: `weight` `[out_features, in_features]`, initially N(0, 1) / lr_multiplier, and `bias`
-/// `[out_features]`, initially bias_init / lr_multiplier.
+/// `[out_features]`, initially bias_init / lr_multiplier. Without `scale.use_wscale` the gain is that of
+/// the multiplier alone, and the rest of it is in the weight from the start.
 #[derive(Debug, Clone)]
 pub struct FullyConnected {
     config: FullyConnectedConfig,
@@ -57,6 +63,7 @@ impl FullyConnected {
         let FullyConnectedConfig {
             in_features,
             out_features,
+            scale,
             lr_multiplier,
             bias_init,
             ..
@@ -64,10 +71,7 @@ impl FullyConnected {
         if in_features == 0 {
             bail!("fully connected: expected at least 1 in_features, got 0")
         }
-        let init = Init::Randn {
-            mean: 0.,
-            stdev: 1. / lr_multiplier,
-        };
+        let init = scale.init(in_features, lr_multiplier);
         let weight = vb.get_with_hints((out_features, in_features), "weight", init)?;
         let bias = if config.bias {
             let init = Init::Const(bias_init / lr_multiplier);
@@ -87,6 +91,7 @@ impl Module for FullyConnected {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let FullyConnectedConfig {
             in_features,
+            scale,
             lr_multiplier,
             ..
         } = self.config;
@@ -96,7 +101,7 @@ impl Module for FullyConnected {
                 x.dims()
             )
         }
-        let gain = lr_multiplier / (in_features as f64).sqrt();
+        let gain = scale.runtime(in_features, lr_multiplier);
         let y = (x.contiguous()?.matmul(&self.weight.t()?)? * gain)?;
         let bias = match &self.bias {
             Some(bias) if lr_multiplier != 1. => Some((bias * lr_multiplier)?),

@@ -4,7 +4,8 @@
 //! **Equalized learning rate** (Karras et al. 2018, section 4.1): a stored weight has unit variance
 //! and is multiplied at run time by `gain = lr_multiplier / sqrt(fan_in)`, so that Adam, whose steps
 //! do not depend on a parameter's scale, learns all layers at the same speed. A bias is multiplied
-//! by `lr_multiplier`.
+//! by `lr_multiplier`. [`Scaling`] and [`Resampling`] say how the layers of the first generation
+//! (ProGAN, StyleGAN) differ from those of StyleGAN2.
 //!
 //! Layers are built from a [`VarBuilder`], whose path is the public parameter name of the layer.
 //!
@@ -30,16 +31,19 @@
 mod conv;
 mod fully_connected;
 mod pyramid;
+mod scaling;
 
 pub use conv::{Conv2dConfig, Conv2dLayer};
 pub use fully_connected::{FullyConnected, FullyConnectedConfig};
 pub use pyramid::Pyramid;
+pub use scaling::{FirstGeneration, FusedScale, Nonlinearity, Resampling, Scaling, WeightScale};
 
-use candle_core::Result;
+use candle_core::{Result, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
 use crate::Filter;
+use crate::growing::Lod;
 
 /// How the blocks of a synthesis network or a discriminator are joined (Karras et al. 2020,
 /// figure 7).
@@ -52,6 +56,32 @@ pub enum Architecture {
     Resnet,
     /// A plain chain, with the image at its end only.
     Orig,
+    /// A chain that grows: every block has an image input or output of its own, of which one is used, or two
+    /// while a resolution fades in (Karras et al. 2018, section 2; see [`Lod`]).
+    Progressive,
+}
+
+impl Architecture {
+    /// Checks that a network of this architecture and resolution can stand at a level of detail.
+    ///
+    /// # Errors
+    /// If it isn't progressive and the level isn't that of the full resolution, or the level leaves less than
+    /// 4x4 pixels.
+    pub fn check_lod(self, lod: Lod, img_resolution: usize) -> Result<()> {
+        if lod == Lod::FULL {
+            return Ok(());
+        }
+        if self != Self::Progressive {
+            bail!("lod: expected 0, since the architecture {self:?} doesn't grow, got {lod}")
+        }
+        let lowest = img_resolution.max(4).ilog2() - 2;
+        if lod.get() > f64::from(lowest) {
+            bail!(
+                "lod: expected at most {lowest}, the halvings from {img_resolution} to 4 pixels, got {lod}"
+            )
+        }
+        Ok(())
+    }
 }
 
 /// The resampling filter of the layer that `vb` points at: the buffer `resample_filter` where one is
@@ -115,9 +145,26 @@ mod tests {
     }
 
     #[test]
+    fn only_progressive_networks_grow_and_from_4x4_pixels_on() -> Result<()> {
+        let error = |architecture: Architecture, lod| {
+            let lod = Lod::new(lod).unwrap();
+            architecture.check_lod(lod, 32).unwrap_err().to_string()
+        };
+        assert!(error(Architecture::Skip, 0.5).starts_with("lod: expected 0, since"));
+        assert!(error(Architecture::Progressive, 3.1).starts_with("lod: expected at most 3"));
+        Architecture::Progressive.check_lod(Lod::new(3.)?, 32)?;
+        Architecture::Orig.check_lod(Lod::FULL, 32)
+    }
+
+    #[test]
     fn architectures_have_the_public_names() {
-        let json =
-            serde_json::to_string(&[Architecture::Skip, Architecture::Resnet, Architecture::Orig]);
-        assert_eq!(json.unwrap(), r#"["skip","resnet","orig"]"#);
+        let all = [
+            Architecture::Skip,
+            Architecture::Resnet,
+            Architecture::Orig,
+            Architecture::Progressive,
+        ];
+        let json = serde_json::to_string(&all).unwrap();
+        assert_eq!(json, r#"["skip","resnet","orig","progressive"]"#);
     }
 }

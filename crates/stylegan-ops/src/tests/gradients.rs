@@ -163,6 +163,16 @@ fn modulation_family() {
     );
     check("pixel_sum", &|t| pixel_sum(&t[0].sqr()?), &[&[2, 3, 5, 4]]);
     check(
+        "pixel_modulate",
+        &|t| pixel_modulate(&t[0], &t[1]),
+        &[&[2, 3, 5, 4], &[2, 1, 5, 4]],
+    );
+    check(
+        "pixel_dot",
+        &|t| pixel_dot(&t[0], &t[1]),
+        &[&[2, 3, 5, 4], &[2, 3, 5, 4]],
+    );
+    check(
         "channel_affine",
         &|t| channel_affine(&t[0], &t[1], &t[2]),
         &[&[2, 3, 3, 5], &[2, 3], &[2, 3]],
@@ -434,11 +444,84 @@ fn normalisations() {
         &|t| minibatch_std(&t[0], None, 2),
         &[&[3, 4, 3, 1]],
     );
-    check("instance_norm", &|t| instance_norm(&t[0]), &[&[2, 3, 3, 5]]);
+}
+
+#[test]
+fn instance_norm_and_adain() {
+    // The magnitudes put the variance beside and far above the 1e-8 that is added to it.
+    for (dims, magnitude) in [
+        ([2, 3, 3, 5], 1.0),
+        ([1, 2, 1, 3], 1.0),
+        ([2, 2, 1, 1], 1.0),
+        ([2, 2, 4, 3], 1e-4),
+        ([1, 2, 5, 1], 1e4),
+    ] {
+        let style = [dims[0], dims[1]];
+        let name = |op: &str| format!("{op} {dims:?} times {magnitude}");
+        check(
+            &name("instance_norm"),
+            &|t| instance_norm(&t[0].affine(magnitude, 0.3)?),
+            &[&dims],
+        );
+        check(
+            &name("adain"),
+            &|t| adain(&t[0].affine(magnitude, 0.3)?, &t[1], &t[2]),
+            &[&dims, &style, &style],
+        );
+    }
+}
+
+#[test]
+fn pixel_norms() {
+    for (dims, magnitude) in [
+        (&[2, 3, 3, 5][..], 1.0),
+        (&[1, 1, 2, 2], 1.0),
+        (&[3, 7], 1.0),
+        (&[2, 4, 1, 3], 1e-4),
+        (&[1, 3, 2, 2], 1e4),
+    ] {
+        check(
+            &format!("pixel_norm {dims:?} times {magnitude}"),
+            &|t| pixel_norm(&t[0].affine(magnitude, 0.0)?),
+            &[dims],
+        );
+    }
+}
+
+#[test]
+fn noise_inputs() {
+    for samples in [1, 2] {
+        check(
+            &format!("add_noise with {samples} maps"),
+            &|t| add_noise(&t[0], &t[1], &t[2]),
+            &[&[2, 3, 5, 4], &[samples, 1, 5, 4], &[3]],
+        );
+    }
+}
+
+#[test]
+fn first_generation_resampling() {
+    let filter = Filter::separable(&[1.0, 2.0, 3.0]).unwrap();
     check(
-        "adain",
-        &|t| adain(&t[0], &t[1], &t[2]),
-        &[&[2, 3, 5, 3], &[2, 3], &[2, 3]],
+        "blur2d",
+        &|t| blur2d(&t[0].sqr()?, &filter),
+        &[&[2, 3, 4, 5]],
+    );
+    check(
+        "nearest_upsample2d",
+        &|t| nearest_upsample2d(&t[0].sqr()?, 4),
+        &[&[1, 2, 3, 2]],
+    );
+    check(
+        "average_pool2d",
+        &|t| average_pool2d(&t[0].sqr()?, 4),
+        &[&[1, 2, 8, 4]],
+    );
+    check("rotate180", &|t| rotate180(&t[0].sqr()?), &[&[2, 3, 3, 4]]);
+    check(
+        "cross_fade",
+        &|t| growing::cross_fade(&t[0], &t[1].sqr()?, 0.3),
+        &[&[2, 3, 2, 2], &[2, 3, 2, 2]],
     );
 }
 
@@ -531,5 +614,20 @@ fn references_have_the_same_gradients() -> Result<()> {
         let shapes: [&[usize]; 4] = [&[2, 3, 4, 5], &[2, 3], &[3], &[1, 1, 4, 5]];
         check(&format!("reference bias_act {config:?}"), &act, &shapes);
     }
+    check(
+        "reference instance_norm",
+        &|t| crate::norm::reference::instance_norm(&t[0]),
+        &[&[2, 3, 3, 5]],
+    );
+    check(
+        "reference pixel_norm",
+        &|t| crate::norm::reference::unit_mean_square(&t[0], 1),
+        &[&[2, 3, 3, 5]],
+    );
+    check(
+        "reference add_noise",
+        &|t| crate::noise::reference::add_noise(&t[0], &t[1], &t[2]),
+        &[&[2, 3, 5, 4], &[1, 1, 5, 4], &[3]],
+    );
     Ok(())
 }

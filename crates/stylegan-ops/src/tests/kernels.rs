@@ -149,6 +149,17 @@ proptest! {
         agree("channel_sum", &channel_sum(&x).unwrap(), &reference::channel_sum(&x).unwrap());
         agree("channel_affine", &channel_affine(&x, &a, &b).unwrap(), &reference::channel_affine(&x, &a, &b).unwrap());
         agree("pixel_sum", &pixel_sum(&x).unwrap(), &reference::pixel_sum(&x).unwrap());
+        let s = normal.tensor(&[n, 1, h, w]);
+        agree("pixel_modulate", &pixel_modulate(&x, &s).unwrap(), &reference::pixel_modulate(&x, &s).unwrap());
+        agree("pixel_dot", &pixel_dot(&x, &z).unwrap(), &reference::pixel_dot(&x, &z).unwrap());
+    }
+
+    #[test]
+    fn add_noise_equals_its_reference(seed in any::<u64>(), single in any::<bool>(), n in 1usize..4, c in 1usize..20, h in 1usize..40, w in 1usize..40, shared in any::<bool>()) {
+        let mut normal = Normal::new(seed).of(precision(single));
+        let (x, strength) = (normal.tensor(&[n, c, h, w]), normal.tensor(&[c]));
+        let noise = normal.tensor(&[if shared { 1 } else { n }, 1, h, w]);
+        agree("add_noise", &add_noise(&x, &noise, &strength).unwrap(), &noise::reference::add_noise(&x, &noise, &strength).unwrap());
     }
 
     #[test]
@@ -163,6 +174,131 @@ proptest! {
         let y = modulated_conv2d(&x, &weight, &s, &filter, &config).unwrap();
         agree("modulated_conv2d", &y, &modulated::reference::modulated_conv2d(&x, &weight, &s, &filter, &config).unwrap());
     }
+}
+
+/// Odd sizes, single samples and pixels, and magnitudes whose squares are beside the 1e-8 that is
+/// added to them or far above it.
+#[test]
+fn normalisations_equal_their_references() -> Result<()> {
+    use crate::norm::reference;
+    let shapes = [
+        [1, 1, 1, 1],
+        [2, 5, 1, 1],
+        [1, 7, 1, 2],
+        [3, 4, 7, 5],
+        [1, 33, 17, 31],
+        [2, 3, 33, 64],
+        [1, 130, 40, 37],
+    ];
+    for (seed, dims) in shapes.into_iter().enumerate() {
+        for (magnitude, dtype) in [1e-4, 1.0, 1e4]
+            .into_iter()
+            .flat_map(|m| [(m, DType::F32), (m, DType::F64)])
+        {
+            let mut normal = Normal::new(seed as u64).of(dtype);
+            let x = normal.tensor(&dims).affine(magnitude, 0.5 * magnitude)?;
+            let (y_s, y_b) = (normal.tensor(&dims[..2]), normal.tensor(&dims[..2]));
+            let name = |op: &str| format!("{op} {dims:?} times {magnitude} in {dtype:?}");
+            agree(
+                &name("pixel_norm"),
+                &pixel_norm(&x)?,
+                &reference::unit_mean_square(&x, 1)?,
+            );
+            let normalised = reference::instance_norm(&x)?;
+            agree(&name("instance_norm"), &instance_norm(&x)?, &normalised);
+            let styled = channelwise::reference::channel_affine(&normalised, &y_s, &y_b)?;
+            agree(&name("adain"), &adain(&x, &y_s, &y_b)?, &styled);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn instance_norm_gives_zero_mean_and_unit_variance() -> Result<()> {
+    let x = Normal::new(13).tensor(&[2, 3, 9, 7]).affine(5.0, 20.0)?;
+    let y = instance_norm(&x)?;
+    assert!(
+        super::values(&channel_sum(&y)?)
+            .iter()
+            .all(|m| m.abs() < 1e-9)
+    );
+    let energy = super::values(&channel_dot(&y, &y)?);
+    assert!(
+        energy.iter().all(|e| (e / 63.0 - 1.0).abs() < 1e-8),
+        "{energy:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn pooling_inverts_nearest_upsampling_exactly() -> Result<()> {
+    for dtype in [DType::F32, DType::F64] {
+        let x = Normal::new(14).of(dtype).tensor(&[2, 3, 5, 3]);
+        for factor in [1, 2, 8] {
+            let large = nearest_upsample2d(&x, factor)?;
+            assert_eq!(large.dims(), [2, 3, 5 * factor, 3 * factor]);
+            let pixels = large.reshape((2, 3, 5, factor, 3, factor))?;
+            for (i, j) in [(0, 0), (factor - 1, factor / 2)] {
+                let copy = pixels.narrow(3, i, 1)?.narrow(5, j, 1)?;
+                assert_eq!(super::values(&copy), super::values(&x), "factor {factor}");
+            }
+            let small = average_pool2d(&large, factor)?;
+            assert_eq!(super::values(&small), super::values(&x), "factor {factor}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_blur_correlates_and_keeps_the_size() -> Result<()> {
+    let mut impulse = [0f64; 25];
+    impulse[12] = 1.0;
+    let x = Tensor::from_slice(&impulse, (1, 1, 5, 5), &Device::Cpu)?;
+    // A correlation shows its filter rotated: for each of 1 to 5 taps, the row through the impulse.
+    let rows: [&[f64]; 5] = [
+        &[0.0, 0.0, 1.0, 0.0, 0.0],
+        &[0.0, 2.0, 1.0, 0.0, 0.0],
+        &[0.0, 3.0, 2.0, 1.0, 0.0],
+        &[4.0, 3.0, 2.0, 1.0, 0.0],
+        &[5.0, 4.0, 3.0, 2.0, 1.0],
+    ];
+    for (last, expected) in rows.into_iter().enumerate() {
+        let taps: Vec<f64> = (1..=last + 1).map(|tap| tap as f64).collect();
+        let y = blur2d(&x, &Filter::separable(&taps)?)?;
+        assert_eq!(y.dims(), x.dims());
+        let row = y.sum(2)?;
+        let sum: f64 = taps.iter().sum();
+        for (got, expected) in super::values(&row).iter().zip(expected) {
+            assert!((got * sum - expected).abs() < 1e-12, "{taps:?}: {row}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_rotated_kernel_correlates_going_up() -> Result<()> {
+    let mut normal = Normal::new(15);
+    let (x, w) = (normal.tensor(&[2, 3, 5, 4]), normal.tensor(&[4, 3, 3, 3]));
+    assert_eq!(
+        super::values(&rotate180(&w)?),
+        super::values(&w.flip(&[2, 3])?)
+    );
+    let filter = Filter::separable(&[1.0, 1.0])?;
+    let up = ConvResample {
+        up: 2,
+        padding: 1,
+        ..Default::default()
+    };
+    let same = Conv2d {
+        padding: 1,
+        ..Default::default()
+    };
+    agree(
+        "rotate180",
+        &conv2d_resample(&x, &rotate180(&w)?, &filter, &up)?,
+        &conv2d(&nearest_upsample2d(&x, 2)?, &w, None, &same)?,
+    );
+    Ok(())
 }
 
 /// A phase of the output grid with one tap and more rows than the input: it can't be read in place.
@@ -425,6 +561,26 @@ fn wrong_shapes_are_errors_that_name_the_argument() {
             adain(&x, &normal.tensor(&[2, 3]), &normal.tensor(&[3])),
             "adain: expected y_b of shape [2, 3], got [3]",
         ),
+        (
+            pixel_norm(&normal.tensor(&[2, 3, 4])),
+            "pixel_norm: expected x of shape [N, C] or [N, C, H, W], got [2, 3, 4]",
+        ),
+        (
+            add_noise(&x, &normal.tensor(&[3, 1, 4, 4]), &normal.tensor(&[3])),
+            "add_noise: expected noise of shape [2 or 1, 1, 4, 4], got [3, 1, 4, 4]",
+        ),
+        (
+            add_noise(&x, &normal.tensor(&[2, 1, 4, 4]), &normal.tensor(&[2])),
+            "add_noise: expected strength of shape [3], got [2]",
+        ),
+        (
+            nearest_upsample2d(&x, 3),
+            "nearest_upsample2d: expected a factor that is a power of two, got 3",
+        ),
+        (
+            average_pool2d(&x, 8),
+            "average_pool2d: expected sides that 8 divides, got a 4x4 picture",
+        ),
     ];
     for (result, expected) in cases {
         let message = result.unwrap_err().to_string();
@@ -466,7 +622,13 @@ fn results_do_not_depend_on_the_number_of_threads() -> Result<()> {
         let y = conv2d(&x, &w, None, &config)?;
         let dw = conv2d_weight_gradient(&x, &y, None, [3, 3], &config)?;
         let up = upsample2d(&y, &Filter::default())?;
-        Ok([y, dw, channel_dot(&up, &up)?]
+        let norms = [
+            channel_dot(&up, &up)?,
+            instance_norm(&up)?,
+            pixel_norm(&up)?,
+        ];
+        Ok([vec![y, dw], norms.to_vec()]
+            .concat()
             .iter()
             .flat_map(super::values)
             .collect())

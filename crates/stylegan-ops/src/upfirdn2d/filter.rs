@@ -34,6 +34,11 @@ impl Filter {
         Ok(Self::outer(taps.clone(), taps))
     }
 
+    /// The mean of two neighbours in both directions: a box filter, normalised.
+    pub(crate) fn mean_of_two() -> Self {
+        Self::outer(vec![0.5; 2], vec![0.5; 2])
+    }
+
     /// A filter as it is stored in a `resample_filter` buffer: `[k]` (separable) or `[kh, kw]`.
     ///
     /// # Errors

@@ -134,6 +134,65 @@ pub fn downsample2d(x: &Tensor, filter: &Filter) -> Result<Tensor> {
     )
 }
 
+/// Enlarges a picture by repeating every pixel `factor` times in both directions.
+///
+/// `y[n,c,i,j] = x[n,c,i/factor,j/factor]`: [`upsample2d`] with the box filter `[1, 1]`, once for each
+/// doubling. Values are copied exactly. A factor of 1 gives `x` itself.
+///
+/// # Errors
+/// If `x` is not `[N,C,H,W]`, or `factor` is not a power of two.
+pub fn nearest_upsample2d(x: &Tensor, factor: usize) -> Result<Tensor> {
+    let doublings = doublings("nearest_upsample2d", x, factor)?;
+    (0..doublings).try_fold(x.clone(), |x, _| upsample2d(&x, &Filter::mean_of_two()))
+}
+
+/// Shrinks a picture to the means of its `factor` x `factor` squares.
+///
+/// `y[n,c,i,j] = mean_{a,b < factor} x[n,c,i*factor+a,j*factor+b]`: [`downsample2d`] with the box filter
+/// `[1, 1]`, once for each halving. It inverts [`nearest_upsample2d`] exactly. A factor of 1 gives
+/// `x` itself.
+///
+/// # Errors
+/// If `x` is not `[N,C,H,W]`, or `factor` is not a power of two that divides both sides.
+pub fn average_pool2d(x: &Tensor, factor: usize) -> Result<Tensor> {
+    let halvings = doublings("average_pool2d", x, factor)?;
+    let (_, _, h, w) = dims4("average_pool2d", "x", x)?;
+    if !(h.is_multiple_of(factor) && w.is_multiple_of(factor)) {
+        bail!("average_pool2d: expected sides that {factor} divides, got a {h}x{w} picture");
+    }
+    (0..halvings).try_fold(x.clone(), |x, _| downsample2d(&x, &Filter::mean_of_two()))
+}
+
+/// The binary logarithm of a factor.
+fn doublings(op: &str, x: &Tensor, factor: usize) -> Result<u32> {
+    dims4(op, "x", x)?;
+    if !factor.is_power_of_two() {
+        bail!("{op}: expected a factor that is a power of two, got {factor}");
+    }
+    Ok(factor.ilog2())
+}
+
+/// Filters a picture without changing its size.
+///
+/// ```text
+/// y[n,c,i,j] = sum_{a,b} f[a,b] x[n,c, i+a-(kh-1)/2, j+b-(kw-1)/2]       (zero outside of the picture)
+/// ```
+///
+/// A correlation: an asymmetric filter is not rotated. Between the layers of StyleGAN it is `[1, 2, 1]`.
+/// Source: Karras et al. 2019 (StyleGAN), section 2.
+///
+/// # Errors
+/// If `x` is not `[N,C,H,W]`.
+pub fn blur2d(x: &Tensor, filter: &Filter) -> Result<Tensor> {
+    let [kh, kw] = filter.dims().map(|k| k as i64);
+    let config = UpFirDn2d {
+        padding: [(kw - 1) / 2, kw / 2, (kh - 1) / 2, kh / 2],
+        flip_filter: true,
+        ..Default::default()
+    };
+    upfirdn2d(x, filter, &config)
+}
+
 /// The number of results along one axis, unless there are none or more than can be counted.
 fn out_size(size: usize, config: &UpFirDn2d, padding: [i64; 2], taps: usize) -> Option<usize> {
     let padding = padding[0] as i128 + padding[1] as i128;
