@@ -1,9 +1,25 @@
 use candle_core::{Result, bail};
 use serde::{Deserialize, Serialize};
+use stylegan_ops::nn::Scaling;
+
+/// How labels c enter the network beside z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LabelInput {
+    /// StyleGAN2: `[normalize(z), normalize(embed(c))]`, where embed is a fully connected layer.
+    #[default]
+    Embed,
+    /// StyleGAN: `normalize([z, M c])`, with a matrix that makes c as wide as z.
+    Matrix,
+    /// ProGAN: `normalize([z, c])`.
+    Concatenate,
+}
 
 /// Configuration of a [`Mapping`](crate::Mapping) network.
 ///
-/// The default is the generator's of StyleGAN2: z and w 512 wide, 8 layers, no labels.
+/// The default is the generator's of StyleGAN2: z and w 512 wide, 8 layers, no labels. StyleGAN's
+/// differs in [`scaling`](Self::scaling) and [`label_input`](Self::label_input). ProGAN has no layers
+/// at all: its w is the normalised input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MappingConfig {
@@ -13,9 +29,9 @@ pub struct MappingConfig {
     pub c_dim: usize,
     /// Width of w.
     pub w_dim: usize,
-    /// Number of fully connected layers.
+    /// Number of fully connected layers; 0 for none, w is then as wide as the input.
     pub num_layers: usize,
-    /// Width of the embedded label; `w_dim` where not given.
+    /// Width of the embedded label; `w_dim` where not given. With [`LabelInput::Embed`] only.
     pub embed_features: Option<usize>,
     /// Width between the layers; `w_dim` where not given.
     pub layer_features: Option<usize>,
@@ -23,6 +39,12 @@ pub struct MappingConfig {
     pub lr_multiplier: f64,
     /// Whether the network stores a moving average of w, which truncation needs.
     pub w_avg: bool,
+    /// Where the gain of the layers is, and their activation.
+    pub scaling: Scaling,
+    /// How labels enter.
+    pub label_input: LabelInput,
+    /// Whether the input is normalised to unit mean square.
+    pub normalize_latents: bool,
 }
 
 impl Default for MappingConfig {
@@ -36,6 +58,9 @@ impl Default for MappingConfig {
             layer_features: None,
             lr_multiplier: 0.01,
             w_avg: true,
+            scaling: Scaling::Activation,
+            label_input: LabelInput::Embed,
+            normalize_latents: true,
         }
     }
 }
@@ -51,7 +76,6 @@ impl MappingConfig {
         }
         let widths = [
             ("w_dim", self.w_dim),
-            ("num_layers", self.num_layers),
             ("embed_features", self.embed_features()),
             ("layer_features", self.layer_features()),
         ];
@@ -66,7 +90,32 @@ impl MappingConfig {
                 self.lr_multiplier
             )
         }
+        if self.z_dim == 0 && self.label_input != LabelInput::Embed {
+            bail!(
+                "mapping: label_input: expected embed where z_dim is 0, got {:?}",
+                self.label_input
+            )
+        }
+        let input = self.input_features();
+        if self.num_layers == 0 && self.w_dim != input {
+            bail!(
+                "mapping: w_dim: expected the {input} features of the input, since there are no \
+                 layers, got {}",
+                self.w_dim
+            )
+        }
         Ok(())
+    }
+
+    /// Width of z and of what is made of the labels, together.
+    pub fn input_features(&self) -> usize {
+        let labels = match self.label_input {
+            _ if self.c_dim == 0 => 0,
+            LabelInput::Embed => self.embed_features(),
+            LabelInput::Matrix => self.z_dim,
+            LabelInput::Concatenate => self.c_dim,
+        };
+        self.z_dim + labels
     }
 
     pub(crate) fn embed_features(&self) -> usize {
@@ -79,12 +128,7 @@ impl MappingConfig {
 
     /// Input and output widths of the fully connected layers.
     pub(crate) fn layer_widths(&self) -> impl Iterator<Item = (usize, usize)> {
-        let embedded = if self.c_dim > 0 {
-            self.embed_features()
-        } else {
-            0
-        };
-        let (first, between, last) = (self.z_dim + embedded, self.layer_features(), self.w_dim);
+        let (first, between, last) = (self.input_features(), self.layer_features(), self.w_dim);
         let num_layers = self.num_layers;
         (0..num_layers).map(move |i| {
             let input = if i == 0 { first } else { between };
@@ -141,9 +185,19 @@ mod tests {
             (
                 MappingConfig {
                     num_layers: 0,
+                    z_dim: 5,
                     ..ok.clone()
                 },
-                "num_layers",
+                "w_dim: expected the 5 features of the input",
+            ),
+            (
+                MappingConfig {
+                    z_dim: 0,
+                    c_dim: 3,
+                    label_input: LabelInput::Matrix,
+                    ..ok.clone()
+                },
+                "label_input: expected embed",
             ),
             (
                 MappingConfig {

@@ -1,4 +1,5 @@
-//! The StyleGAN mapping network: latents z and labels c to intermediate latents w.
+//! The mapping network of StyleGAN and StyleGAN2: latents z and labels c to intermediate latents w.
+//! ProGAN, which has none, is the case of no layers.
 //!
 //! [`Mapping`] computes w, [`broadcast`] hands one w to every layer of a synthesis network,
 //! [`truncate`] pulls it towards the average w, and [`update_w_avg`] keeps that average.
@@ -39,6 +40,6 @@ pub mod latents;
 mod mapping;
 mod w_space;
 
-pub use config::MappingConfig;
+pub use config::{LabelInput, MappingConfig};
 pub use mapping::Mapping;
-pub use w_space::{broadcast, truncate, update_w_avg};
+pub use w_space::{Truncation, broadcast, truncate, update_w_avg};

@@ -1,21 +1,63 @@
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{Init, Module, VarBuilder};
 use stylegan_ops::nn::{FullyConnected, FullyConnectedConfig};
-use stylegan_ops::{BiasAct, normalize_2nd_moment};
+use stylegan_ops::normalize_2nd_moment;
 
-use crate::MappingConfig;
+use crate::{LabelInput, MappingConfig};
 
-/// The mapping network:
-/// `w = fc_last(... fc0([normalize(z), normalize(embed(c))]))`, leaky ReLU behind every layer.
+/// The mapping network: `w = fc_last(... fc0(input))`, an activation behind every layer, where the
+/// input is made of z and c as [`LabelInput`] says and normalised to unit mean square.
 ///
-/// Parameters: `embed.{weight,bias}` with labels, `fc{i}.{weight,bias}`. Buffer: `w_avg` `[w_dim]`,
+/// Parameters: with labels, `embed.{weight,bias}` ([`LabelInput::Embed`]) or `embed.weight`
+/// `[z_dim, c_dim]` ([`LabelInput::Matrix`]); `fc{i}.{weight,bias}`. Buffer: `w_avg` `[w_dim]`,
 /// initially 0, where the configuration asks for it.
 #[derive(Debug, Clone)]
 pub struct Mapping {
     config: MappingConfig,
-    embed: Option<FullyConnected>,
+    embed: Option<Embed>,
     layers: Vec<FullyConnected>,
     w_avg: Option<Tensor>,
+}
+
+/// What labels pass through before they join z.
+#[derive(Debug, Clone)]
+enum Embed {
+    Layer(FullyConnected),
+    /// `[z_dim, c_dim]`, not scaled.
+    Matrix(Tensor),
+}
+
+impl Embed {
+    /// None where labels are absent, or join z as they are.
+    fn new(config: &MappingConfig, vb: VarBuilder) -> Result<Option<Self>> {
+        let MappingConfig { z_dim, c_dim, .. } = *config;
+        match config.label_input {
+            _ if c_dim == 0 => Ok(None),
+            LabelInput::Embed => {
+                let layer = FullyConnectedConfig {
+                    scale: config.scaling.linear(),
+                    ..FullyConnectedConfig::new(c_dim, config.embed_features())
+                };
+                Ok(Some(Self::Layer(FullyConnected::new(layer, vb)?)))
+            }
+            LabelInput::Matrix => {
+                let init = Init::Randn {
+                    mean: 0.,
+                    stdev: 1.,
+                };
+                let matrix = vb.get_with_hints((z_dim, c_dim), "weight", init)?;
+                Ok(Some(Self::Matrix(matrix)))
+            }
+            LabelInput::Concatenate => Ok(None),
+        }
+    }
+
+    fn forward(&self, c: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Layer(layer) => layer.forward(c),
+            Self::Matrix(matrix) => c.contiguous()?.matmul(&matrix.t()?),
+        }
+    }
 }
 
 impl Mapping {
@@ -26,18 +68,14 @@ impl Mapping {
     /// or has another shape.
     pub fn new(config: &MappingConfig, vb: VarBuilder) -> Result<Self> {
         config.validate()?;
-        let embed = if config.c_dim > 0 {
-            let layer = FullyConnectedConfig::new(config.c_dim, config.embed_features());
-            Some(FullyConnected::new(layer, vb.pp("embed"))?)
-        } else {
-            None
-        };
+        let embed = Embed::new(config, vb.pp("embed"))?;
         let layers = config
             .layer_widths()
             .enumerate()
             .map(|(i, (in_features, out_features))| {
                 let layer = FullyConnectedConfig {
-                    act: BiasAct::lrelu(),
+                    act: config.scaling.act(),
+                    scale: config.scaling.nonlinear(),
                     lr_multiplier: config.lr_multiplier,
                     ..FullyConnectedConfig::new(in_features, out_features)
                 };
@@ -70,17 +108,29 @@ impl Mapping {
         };
         check_input("z", z, n, self.config.z_dim)?;
         check_input("c", c, n, self.config.c_dim)?;
-        let z = z.map(normalize_2nd_moment).transpose()?;
-        let y = match (&self.embed, c) {
-            (Some(embed), Some(c)) => Some(normalize_2nd_moment(&embed.forward(c)?)?),
-            _ => None,
-        };
-        let inputs: Vec<Tensor> = z.into_iter().chain(y).collect();
-        let mut x = Tensor::cat(&inputs, 1)?;
+        let mut x = self.input(z, c)?;
         for layer in &self.layers {
             x = layer.forward(&x)?;
         }
         Ok(x)
+    }
+
+    /// What the first layer sees.
+    fn input(&self, z: Option<&Tensor>, c: Option<&Tensor>) -> Result<Tensor> {
+        let normalize = |x: Tensor| match self.config.normalize_latents {
+            true => normalize_2nd_moment(&x),
+            false => Ok(x),
+        };
+        let c = match (&self.embed, c) {
+            (Some(embed), Some(c)) => Some(embed.forward(c)?),
+            (_, c) => c.cloned(),
+        };
+        let parts = z.cloned().into_iter().chain(c);
+        if self.config.label_input == LabelInput::Embed {
+            let parts: Vec<Tensor> = parts.map(normalize).collect::<Result<_>>()?;
+            return Tensor::cat(&parts, 1);
+        }
+        normalize(Tensor::cat(&parts.collect::<Vec<_>>(), 1)?)
     }
 
     /// The moving average of w `[w_dim]`, where the network keeps one.

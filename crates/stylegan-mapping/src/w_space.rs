@@ -1,5 +1,29 @@
 use candle_core::{Result, Tensor, bail};
 
+/// How far ws are pulled towards the average, and on how many layers; see [`truncate`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Truncation {
+    /// 1 for none, 0 for the average picture.
+    pub psi: f64,
+    /// The first layers, to which it is limited; all of them where not given.
+    pub cutoff: Option<usize>,
+}
+
+impl Truncation {
+    /// No truncation.
+    pub const NONE: Self = Self {
+        psi: 1.,
+        cutoff: None,
+    };
+
+    /// What StyleGAN makes its pictures with where nothing else is asked for (Karras et al. 2019,
+    /// appendix B).
+    pub const STYLEGAN: Self = Self {
+        psi: 0.7,
+        cutoff: Some(8),
+    };
+}
+
 /// Repeats w `[N, w_dim]` for every layer of a synthesis network: `[N, num_ws, w_dim]`.
 ///
 /// # Errors
