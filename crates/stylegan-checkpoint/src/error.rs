@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Shape};
 
+use crate::tensorflow::VariableProblem;
+
 /// The result type of this crate.
 pub type Result<T> = std::result::Result<T, CheckpointError>;
 
@@ -91,6 +93,24 @@ pub enum CheckpointError {
         path: Option<PathBuf>,
         /// Which tensors, and what was expected and found.
         problems: TensorProblems,
+    },
+    /// Variables that a TensorFlow network of that kind and resolution doesn't have.
+    #[error(
+        "not the variables of a TensorFlow {network} of {resolution}x{resolution}: {}; check that they come from a ProGAN or StyleGAN {network}", list(.problems)
+    )]
+    Variables {
+        /// `generator` or `discriminator`.
+        network: &'static str,
+        /// Width and height of the network's images.
+        resolution: usize,
+        /// What is wrong with which variable, by name.
+        problems: Vec<VariableProblem>,
+    },
+    /// No variable belongs to a layer of a TensorFlow network.
+    #[error("no variables under `4x4/`, `8x8/`, ..., as a ProGAN or StyleGAN network has; found {}", list(.found))]
+    NoLayers {
+        /// The variables' names.
+        found: Vec<String>,
     },
     /// An error of candle, e.g. from the device.
     #[error(transparent)]

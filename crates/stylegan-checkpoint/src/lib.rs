@@ -6,6 +6,7 @@
 //! - [`Checkpoint`] is a safetensors file: named tensors and one JSON document.
 //! - [`load_network`] fills a network from named tensors, strictly: every tensor that is missing,
 //!   mis-shaped or not asked for is reported.
+//! - [`tensorflow`] translates the variables of ProGAN and StyleGAN networks to our names and layout.
 //! - [`write_atomically`] writes any file so that nobody ever reads half of it.
 //!
 //! Parameter names are those of the public StyleGAN checkpoints, e.g. `mapping.fc0.weight`.
@@ -52,6 +53,7 @@ mod file;
 mod init;
 mod load;
 mod store;
+pub mod tensorflow;
 
 pub use checkpoint::Checkpoint;
 pub use error::{CheckpointError, Mismatch, Result, TensorProblems};
