@@ -1,25 +1,30 @@
 use std::f64::consts::FRAC_1_SQRT_2;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use candle_nn::{Module, VarBuilder};
-use stylegan_ops::nn::{Architecture, Conv2dConfig, Conv2dLayer, Pyramid, resample_filter};
-use stylegan_ops::{BiasAct, Filter, upsample2d};
+use stylegan_ops::nn::{Architecture, Conv2dConfig, Conv2dLayer, Resampling, resample_filter};
+use stylegan_ops::{BiasAct, Filter};
 
-use crate::SynthesisConfig;
-use crate::layers::{SynthesisLayer, SynthesisLayerConfig, ToRgb};
-use crate::noise::NoiseMode;
+use crate::layers::{Input, Pass, Setting, SynthesisLayer, ToRgb};
 
 /// All layers of one resolution.
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
-    /// What turns the previous block's features into this resolution; none in the first block.
-    upsample: Option<Upsample>,
+    entry: Entry,
     conv1: SynthesisLayer,
     to_rgb: Option<ToRgb>,
-    /// Resamples the previous block's image.
-    image_filter: Filter,
-    /// Index of the w of the first convolution.
+    /// Resamples the previous block's image in the skip architecture.
+    pub(crate) image_filter: Filter,
+    /// Index of the w of the first layer.
     first_w: usize,
+}
+
+/// Where the features of a block come from.
+#[derive(Debug, Clone)]
+enum Entry {
+    Input(Input),
+    /// The block before.
+    Upsample(Box<Upsample>),
 }
 
 #[derive(Debug, Clone)]
@@ -28,125 +33,108 @@ struct Upsample {
     skip: Option<Conv2dLayer>,
 }
 
+/// What a block gives.
+pub(crate) struct Features<'a> {
+    /// `[N, C, R, R]`
+    pub(crate) x: Tensor,
+    /// What the convolutions left over for the image output.
+    ws: &'a [Tensor],
+}
+
 impl Block {
-    pub(crate) fn new(
-        config: &SynthesisConfig,
-        pyramid: &Pyramid,
-        filter: &Filter,
-        resolution: usize,
-        vb: VarBuilder,
-    ) -> Result<Self> {
-        let out_channels = pyramid.channels(resolution);
-        let act = BiasAct::lrelu().with_clamp(config.conv_clamp);
-        let is_skip = config.architecture == Architecture::Skip;
+    pub(crate) fn new(setting: Setting, resolution: usize, vb: VarBuilder) -> Result<Self> {
+        let Setting {
+            config,
+            pyramid,
+            filter,
+        } = setting;
         let is_first = resolution == 4;
         let is_last = resolution == config.img_resolution;
         // In the resnet architecture both branches of a sum carry sqrt(1/2).
         let has_branches = config.architecture == Architecture::Resnet && !is_first;
-        let upsample = if is_first {
-            None
+        let gain = if has_branches { FRAC_1_SQRT_2 } else { 1. };
+        let layer =
+            |name: &str, up, gain| SynthesisLayer::new(setting, name, resolution, up, gain, &vb);
+        let entry = if is_first {
+            Entry::Input(Input::new(setting, &vb)?)
         } else {
-            let in_channels = pyramid.channels(resolution / 2);
-            let conv0 = SynthesisLayerConfig {
-                in_channels,
-                out_channels,
-                w_dim: config.w_dim,
-                resolution,
-                up: 2,
-                act,
-                filter,
-            };
             let skip = if has_branches {
+                let (input, output) = (
+                    pyramid.channels(resolution / 2),
+                    pyramid.channels(resolution),
+                );
                 let skip = Conv2dConfig {
                     bias: false,
                     up: 2,
-                    act: BiasAct::linear().scaled(FRAC_1_SQRT_2),
-                    filter: filter.clone(),
-                    ..Conv2dConfig::new(in_channels, out_channels, 1)
+                    act: BiasAct::linear().scaled(gain),
+                    resampling: Resampling::Fir(filter.clone()),
+                    ..Conv2dConfig::new(input, output, 1)
                 };
                 Some(Conv2dLayer::new(skip, vb.pp("skip"))?)
             } else {
                 None
             };
-            let conv0 = SynthesisLayer::new(conv0, vb.pp("conv0"))?;
-            Some(Upsample { conv0, skip })
+            let conv0 = layer("conv0", 2, 1.)?;
+            Entry::Upsample(Box::new(Upsample { conv0, skip }))
         };
-        let conv1 = SynthesisLayerConfig {
-            in_channels: out_channels,
-            out_channels,
-            w_dim: config.w_dim,
-            resolution,
-            up: 1,
-            act: if has_branches {
-                act.scaled(FRAC_1_SQRT_2)
-            } else {
-                act
-            },
-            filter,
+        let has_image = match config.architecture {
+            Architecture::Skip | Architecture::Progressive => true,
+            Architecture::Resnet | Architecture::Orig => is_last,
         };
-        let to_rgb = if is_skip || is_last {
-            let (img_channels, clamp) = (config.img_channels, config.conv_clamp);
-            let vb = vb.pp("torgb");
-            Some(ToRgb::new(
-                out_channels,
-                img_channels,
-                config.w_dim,
-                clamp,
-                vb,
-            )?)
-        } else {
-            None
+        let to_rgb = match has_image {
+            true => Some(ToRgb::new(setting, resolution, &vb)?),
+            false => None,
         };
-        let image_filter = if is_skip && !is_first {
+        let image_filter = if config.architecture == Architecture::Skip && !is_first {
             resample_filter(filter, &vb)?
         } else {
             filter.clone()
         };
-        // The first block has one convolution, all others two.
-        let first_w = match resolution.ilog2() as usize - 2 {
-            0 => 0,
-            index => 2 * index - 1,
-        };
         Ok(Self {
-            upsample,
-            conv1: SynthesisLayer::new(conv1, vb.pp("conv1"))?,
+            entry,
+            conv1: layer("conv1", 1, gain)?,
             to_rgb,
             image_filter,
-            first_w,
+            first_w: config.first_w(resolution),
         })
     }
 
-    /// The features and the image of this resolution from those of the previous block.
+    /// The features of this resolution from those of the previous block, which the first has none of.
     ///
     /// `ws` holds one w `[N, w_dim]` per layer of the whole network.
-    pub(crate) fn forward(
+    pub(crate) fn forward<'a>(
         &self,
-        x: &Tensor,
-        image: Option<Tensor>,
-        ws: &[Tensor],
-        noise: &mut NoiseMode,
-    ) -> Result<(Tensor, Option<Tensor>)> {
+        x: Option<&Tensor>,
+        ws: &'a [Tensor],
+        pass: &mut Pass,
+    ) -> Result<Features<'a>> {
         let mut ws = &ws[self.first_w..];
-        let x = match &self.upsample {
-            Some(Upsample { conv0, skip }) => {
-                let y = conv0.forward(x, &ws[0], noise)?;
+        let x = match (&self.entry, x) {
+            (Entry::Input(input), _) => {
+                let (x, taken) = input.forward(ws, pass)?;
+                ws = &ws[taken..];
+                self.conv1.forward(&x, &ws[0], pass)?
+            }
+            (Entry::Upsample(upsample), Some(x)) => {
+                let Upsample { conv0, skip } = upsample.as_ref();
+                let y = conv0.forward(x, &ws[0], pass)?;
                 ws = &ws[1..];
-                let y = self.conv1.forward(&y, &ws[0], noise)?;
+                let y = self.conv1.forward(&y, &ws[0], pass)?;
                 match skip {
                     Some(skip) => (skip.forward(x)? + y)?,
                     None => y,
                 }
             }
-            None => self.conv1.forward(x, &ws[0], noise)?,
+            (Entry::Upsample(_), None) => {
+                bail!("synthesis: expected the features of the block before, got none")
+            }
         };
-        let Some(to_rgb) = &self.to_rgb else {
-            return Ok((x, image));
-        };
-        let rgb = to_rgb.forward(&x, &ws[1])?;
-        let image = match image {
-            Some(image) => (upsample2d(&image, &self.image_filter)? + rgb)?,
-            None => rgb,
-        };
-        Ok((x, Some(image)))
+        Ok(Features { x, ws: &ws[1..] })
+    }
+
+    /// The image `[N, img_channels, R, R]` of its features; `None` for blocks without an image output.
+    pub(crate) fn image(&self, features: &Features) -> Result<Option<Tensor>> {
+        let image = |to_rgb: &ToRgb| to_rgb.forward(&features.x, features.ws);
+        self.to_rgb.as_ref().map(image).transpose()
     }
 }

@@ -1,7 +1,68 @@
+use std::ops::Range;
+
 use candle_core::{Result, bail};
 use serde::{Deserialize, Serialize};
-use stylegan_mapping::MappingConfig;
-use stylegan_ops::nn::{Architecture, Pyramid};
+use stylegan_mapping::{LabelInput, MappingConfig, Truncation};
+use stylegan_ops::nn::{Architecture, FirstGeneration, Pyramid, Scaling};
+
+/// What a synthesis layer is.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layers {
+    /// StyleGAN2: the style scales the weights of the convolution, which are demodulated.
+    #[default]
+    Modulated,
+    /// ProGAN and StyleGAN: the convolution's output is normalised, then the style scales and shifts it.
+    Styled(StyledLayers),
+}
+
+/// The layers of ProGAN and StyleGAN: convolution, noise, bias, activation, normalisation, style.
+///
+/// The default is StyleGAN's (Karras et al. 2019, figure 1b). The switches have the names of the public
+/// tools; the paper's table 1 turns them on one by one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StyledLayers {
+    /// Whether every layer has a style: a scale and a shift per channel, from w.
+    pub use_styles: bool,
+    /// Whether every layer adds noise, with a strength per channel.
+    pub use_noise: bool,
+    /// Whether the activations of every channel are normalised; with styles this is AdaIN.
+    pub use_instance_norm: bool,
+    /// Whether the activations of every pixel are normalised.
+    pub use_pixel_norm: bool,
+    /// Whether the first layer's input is a learned constant, or a fully connected layer of the first w.
+    pub const_input_layer: bool,
+    /// The convolutions.
+    pub convolution: FirstGeneration,
+}
+
+impl Default for StyledLayers {
+    fn default() -> Self {
+        Self {
+            use_styles: true,
+            use_noise: true,
+            use_instance_norm: true,
+            use_pixel_norm: false,
+            const_input_layer: true,
+            convolution: FirstGeneration::default(),
+        }
+    }
+}
+
+impl StyledLayers {
+    /// ProGAN's: no styles, no noise, pixels are normalised, and the latent is the first layer's input.
+    pub fn progan() -> Self {
+        Self {
+            use_styles: false,
+            use_noise: false,
+            use_instance_norm: false,
+            use_pixel_norm: true,
+            const_input_layer: false,
+            convolution: FirstGeneration::progan(),
+        }
+    }
+}
 
 /// Configuration of a [`Synthesis`](crate::Synthesis) network.
 ///
@@ -21,9 +82,11 @@ pub struct SynthesisConfig {
     pub channel_max: usize,
     /// How blocks are joined.
     pub architecture: Architecture,
-    /// Bound on the magnitude of activations and of the blocks' image outputs.
+    /// What a layer is.
+    pub layers: Layers,
+    /// Bound on the magnitude of activations and of the blocks' image outputs; modulated layers only.
     pub conv_clamp: Option<f64>,
-    /// Taps of the separable resampling filter.
+    /// Taps of the separable resampling filter; modulated layers only.
     pub resample_filter: Vec<f64>,
 }
 
@@ -36,6 +99,7 @@ impl Default for SynthesisConfig {
             channel_base: 32768,
             channel_max: 512,
             architecture: Architecture::Skip,
+            layers: Layers::Modulated,
             conv_clamp: Some(256.),
             resample_filter: vec![1., 3., 3., 1.],
         }
@@ -43,10 +107,44 @@ impl Default for SynthesisConfig {
 }
 
 impl SynthesisConfig {
-    /// How many w one picture takes: two per block except the first, whose only convolution takes
-    /// one, and one for the last image output; `2 * log2(img_resolution) - 2`.
+    /// How many w one picture takes: one for every layer, `2 * log2(img_resolution) - 2`, or a single
+    /// one where the layers have no styles.
     pub fn num_ws(&self) -> usize {
-        (2 * self.img_resolution.max(4).ilog2() - 2) as usize
+        self.ws_at(self.img_resolution.max(4)).end
+    }
+
+    /// Which w the layers of a resolution take: what style mixing replaces to change its scale of detail.
+    ///
+    /// Two for every resolution, except that modulated layers have one at 4x4 and three at the image's own
+    /// resolution, where the last is that of its image output. All take the same where there are no styles.
+    pub fn ws_at(&self, resolution: usize) -> Range<usize> {
+        let first = self.first_w(resolution);
+        match &self.layers {
+            _ if !self.has_styles() => 0..1,
+            Layers::Modulated if resolution == self.img_resolution => {
+                first..2 * resolution.ilog2() as usize - 2
+            }
+            Layers::Modulated => first..self.first_w(2 * resolution),
+            Layers::Styled(_) => first..first + 2,
+        }
+    }
+
+    /// The w of the first layer of a resolution, where every layer takes its own.
+    pub(crate) fn first_w(&self, resolution: usize) -> usize {
+        let index = resolution.ilog2() as usize - 2;
+        match &self.layers {
+            // The first block has a single layer.
+            Layers::Modulated => (2 * index).saturating_sub(1),
+            Layers::Styled(_) => 2 * index,
+        }
+    }
+
+    /// Whether the layers take a w each.
+    pub fn has_styles(&self) -> bool {
+        match &self.layers {
+            Layers::Modulated => true,
+            Layers::Styled(layers) => layers.use_styles,
+        }
     }
 
     /// Channels of the block of that resolution.
@@ -70,8 +168,26 @@ impl SynthesisConfig {
             Some(clamp) if clamp <= 0. || !clamp.is_finite() => {
                 bail!("conv_clamp: expected a positive number or none, got {clamp}")
             }
-            _ => Ok(()),
+            _ => {}
         }
+        let Layers::Styled(layers) = &self.layers else {
+            return Ok(());
+        };
+        if self.architecture != Architecture::Progressive {
+            bail!(
+                "architecture: expected progressive for the layers of the first generation, got {:?}",
+                self.architecture
+            )
+        }
+        if let Some(clamp) = self.conv_clamp {
+            bail!("conv_clamp: expected none for the layers of the first generation, got {clamp}")
+        }
+        if layers.const_input_layer && !layers.use_styles {
+            bail!(
+                "const_input_layer: expected false where use_styles is, since nothing would depend on w"
+            )
+        }
+        layers.convolution.validate()
     }
 
     /// Resolutions and widths of the blocks.
@@ -99,6 +215,12 @@ pub struct MappingOptions {
     pub lr_multiplier: f64,
     /// Whether a moving average of w is kept, which truncation needs.
     pub w_avg: bool,
+    /// Where the gain of the layers is, and their activation.
+    pub scaling: Scaling,
+    /// How labels enter.
+    pub label_input: LabelInput,
+    /// Whether the input is normalised to unit mean square.
+    pub normalize_latents: bool,
 }
 
 impl Default for MappingOptions {
@@ -109,6 +231,9 @@ impl Default for MappingOptions {
             layer_features,
             lr_multiplier,
             w_avg,
+            scaling,
+            label_input,
+            normalize_latents,
             ..
         } = MappingConfig::default();
         Self {
@@ -117,11 +242,27 @@ impl Default for MappingOptions {
             layer_features,
             lr_multiplier,
             w_avg,
+            scaling,
+            label_input,
+            normalize_latents,
         }
     }
 }
 
 /// Configuration of a [`Generator`](crate::Generator): the width of w is that of `synthesis`.
+///
+/// The families are constructors that differ in these fields:
+///
+/// | | [`progan`](Self::progan) | [`stylegan1`](Self::stylegan1) | [`default`](Self::default): StyleGAN2 |
+/// |---|---|---|---|
+/// | mapping | none: w is the normalised z | 8 layers | 8 layers |
+/// | first input | w | learned constant | learned constant |
+/// | layers | pixel norm | noise, AdaIN, blur | modulated weights, noise, FIR filter |
+/// | gain of activations | in the weights | in the weights | behind the activation |
+/// | image | progressive | progressive | sum of all resolutions (skip) |
+/// | labels | beside z | beside z, through a matrix | beside z, embedded and normalised |
+///
+/// Sources: Karras et al. 2018 (ProGAN), 2019 (StyleGAN), 2020 (StyleGAN2).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GeneratorConfig {
@@ -147,6 +288,45 @@ impl Default for GeneratorConfig {
 }
 
 impl GeneratorConfig {
+    /// StyleGAN, the generator F of table 1 of its paper, at 1024x1024 pixels.
+    pub fn stylegan1() -> Self {
+        Self {
+            mapping: MappingOptions {
+                scaling: Scaling::FIRST_GENERATION,
+                label_input: LabelInput::Matrix,
+                ..MappingOptions::default()
+            },
+            synthesis: SynthesisConfig {
+                channel_base: 16384,
+                architecture: Architecture::Progressive,
+                layers: Layers::Styled(StyledLayers::default()),
+                conv_clamp: None,
+                ..SynthesisConfig::default()
+            },
+            ..Self::default()
+        }
+    }
+
+    /// ProGAN at 1024x1024 pixels.
+    ///
+    /// With labels, `synthesis.w_dim` is `z_dim + c_dim`.
+    pub fn progan() -> Self {
+        let stylegan = Self::stylegan1();
+        Self {
+            mapping: MappingOptions {
+                num_layers: 0,
+                label_input: LabelInput::Concatenate,
+                w_avg: false,
+                ..stylegan.mapping
+            },
+            synthesis: SynthesisConfig {
+                layers: Layers::Styled(StyledLayers::progan()),
+                ..stylegan.synthesis
+            },
+            ..stylegan
+        }
+    }
+
     /// Width of w.
     pub fn w_dim(&self) -> usize {
         self.synthesis.w_dim
@@ -160,6 +340,9 @@ impl GeneratorConfig {
             layer_features,
             lr_multiplier,
             w_avg,
+            scaling,
+            label_input,
+            normalize_latents,
         } = self.mapping;
         MappingConfig {
             z_dim: self.z_dim,
@@ -170,6 +353,19 @@ impl GeneratorConfig {
             layer_features,
             lr_multiplier,
             w_avg,
+            scaling,
+            label_input,
+            normalize_latents,
+        }
+    }
+
+    /// What pictures are made with where nothing else is asked for.
+    pub fn truncation(&self) -> Truncation {
+        match &self.synthesis.layers {
+            Layers::Styled(layers) if layers.use_styles && self.mapping.w_avg => {
+                Truncation::STYLEGAN
+            }
+            _ => Truncation::NONE,
         }
     }
 

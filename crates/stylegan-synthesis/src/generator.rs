@@ -1,6 +1,7 @@
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use stylegan_mapping::{Mapping, broadcast, truncate};
+use stylegan_ops::growing::Lod;
 
 use crate::{GeneratorConfig, NoiseMode, Synthesis};
 
@@ -25,6 +26,23 @@ impl Generator {
             mapping: Mapping::new(&config.mapping_config(), vb.pp("mapping"))?,
             synthesis: Synthesis::new(&config.synthesis, vb.pp("synthesis"))?,
         })
+    }
+
+    /// The same network at another level of detail, with the same parameters; see
+    /// [`Synthesis::at_lod`].
+    ///
+    /// # Errors
+    /// Those of [`Synthesis::at_lod`].
+    pub fn at_lod(&self, lod: Lod) -> Result<Self> {
+        Ok(Self {
+            mapping: self.mapping.clone(),
+            synthesis: self.synthesis.at_lod(lod)?,
+        })
+    }
+
+    /// The level of detail that the network stands at.
+    pub fn lod(&self) -> Lod {
+        self.synthesis.lod()
     }
 
     /// The ws `[N, num_ws, w_dim]` of z `[N, z_dim]` and, with labels, c `[N, c_dim]`.

@@ -1,10 +1,13 @@
-//! The StyleGAN2 synthesis network and generator.
+//! The synthesis networks and generators of ProGAN, StyleGAN and StyleGAN2.
 //!
 //! [`Synthesis`] turns intermediate latents ws `[N, num_ws, w_dim]`, one per layer, into images.
-//! [`Generator`] puts a mapping network in front of it.
+//! [`Generator`] puts a mapping network in front of it. The families are one architecture:
+//! [`GeneratorConfig`] has a table of what they differ in.
 //!
-//! Source: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), sections 2
-//! and 4 and appendix B.
+//! Sources: Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation"
+//! (2018), section 2; "A Style-Based Generator Architecture for Generative Adversarial Networks" (2019),
+//! section 2; "Analyzing and Improving the Image Quality of StyleGAN" (2020), sections 2 and 4 and
+//! appendix B.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -39,12 +42,14 @@
 
 mod block;
 mod config;
+mod features;
 mod generator;
 mod layers;
 mod noise;
 mod synthesis;
 
-pub use config::{GeneratorConfig, MappingOptions, SynthesisConfig};
+pub use config::{GeneratorConfig, Layers, MappingOptions, StyledLayers, SynthesisConfig};
+pub use features::FeatureMaps;
 pub use generator::Generator;
 pub use noise::NoiseMode;
 pub use synthesis::Synthesis;

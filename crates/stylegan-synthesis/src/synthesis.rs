@@ -1,25 +1,38 @@
 use candle_core::{IndexOp, Result, Tensor, bail};
-use candle_nn::{Init, VarBuilder};
-use stylegan_ops::Filter;
+use candle_nn::VarBuilder;
+use stylegan_ops::growing::{Lod, cross_fade};
+use stylegan_ops::nn::Architecture;
+use stylegan_ops::{Filter, nearest_upsample2d, upsample2d};
 
-use crate::block::Block;
+use crate::block::{Block, Features};
+use crate::features::FeatureMaps;
+use crate::layers::{Pass, Setting};
 use crate::{NoiseMode, SynthesisConfig};
 
-/// The synthesis network: a learned constant and blocks of resolutions 4, 8, ... up to the image's.
+/// The synthesis network: blocks of resolutions 4, 8, ... up to the image's, joined as the
+/// [architecture](SynthesisConfig::architecture) says, of [layers](SynthesisConfig::layers) of either
+/// generation.
 ///
-/// Parameters, for every resolution r: `b{r}.conv0`, `b{r}.conv1` (each with `affine.{weight,bias}`,
-/// `weight`, `bias`, `noise_strength` and the buffer `noise_const`), `b{r}.torgb.{affine.*,weight,bias}`
-/// where the block has an image output, `b{r}.skip.weight` in the resnet architecture, and `b4.const`
-/// in place of `b4.conv0`.
+/// Parameters of modulated layers, for every resolution r: `b{r}.conv0`, `b{r}.conv1` (each with
+/// `affine.{weight,bias}`, `weight`, `bias`, `noise_strength` and the buffer `noise_const`),
+/// `b{r}.torgb.{affine.*,weight,bias}` where the block has an image output, `b{r}.skip.weight` in the
+/// resnet architecture, and `b4.const` in place of `b4.conv0`.
+///
+/// Those of the first generation have the same names, where they have the part: `affine` is twice as wide
+/// (scale and shift), `noise_strength` has one number per channel, `torgb` has no `affine`. Their first
+/// layer `b4.input` has everything but a convolution: its input is `b4.const`, or made by `b4.input.weight`.
+///
+/// A progressive network stands at a level of detail ([`at_lod`](Self::at_lod)) and computes the blocks
+/// that are active there.
 #[derive(Debug, Clone)]
 pub struct Synthesis {
     config: SynthesisConfig,
-    constant: Tensor,
     blocks: Vec<Block>,
+    lod: Lod,
 }
 
 impl Synthesis {
-    /// Builds the network from the parameters at the path of `vb`.
+    /// Builds the network, at its full resolution, from the parameters at the path of `vb`.
     ///
     /// # Errors
     /// If the configuration is out of range ([`SynthesisConfig::validate`]), or a parameter is
@@ -28,50 +41,110 @@ impl Synthesis {
         config.validate()?;
         let pyramid = config.pyramid()?;
         let filter = Filter::separable(&config.resample_filter)?;
-        let block_vb = |resolution: usize| vb.pp(format!("b{resolution}"));
-        let init = Init::Randn {
-            mean: 0.,
-            stdev: 1.,
+        let setting = Setting {
+            config,
+            pyramid: &pyramid,
+            filter: &filter,
         };
-        let constant = block_vb(4).get_with_hints((pyramid.channels(4), 4, 4), "const", init)?;
         let blocks = pyramid
             .resolutions()
-            .map(|r| Block::new(config, &pyramid, &filter, r, block_vb(r)))
+            .map(|r| Block::new(setting, r, vb.pp(format!("b{r}"))))
             .collect::<Result<_>>()?;
         Ok(Self {
             config: config.clone(),
-            constant,
             blocks,
+            lod: Lod::FULL,
         })
+    }
+
+    /// The same network at another level of detail, with the same parameters.
+    ///
+    /// # Errors
+    /// If the architecture isn't progressive, and for levels below 4x4 pixels.
+    pub fn at_lod(&self, lod: Lod) -> Result<Self> {
+        let SynthesisConfig {
+            architecture,
+            img_resolution,
+            ..
+        } = self.config;
+        architecture.check_lod(lod, img_resolution)?;
+        Ok(Self {
+            lod,
+            ..self.clone()
+        })
+    }
+
+    /// The level of detail that the network stands at.
+    pub fn lod(&self) -> Lod {
+        self.lod
     }
 
     /// Images `[N, img_channels, R, R]`, about in [-1, 1], from ws `[N, num_ws, w_dim]`.
     ///
-    /// Layer k takes `ws[:, k]`; a block's image output takes the w of the layer that follows it.
+    /// Layer k takes `ws[:, k]`; the image output of a block of modulated layers takes the w of the layer
+    /// that follows it. At a level of detail above 0 this is
+    /// [`forward_active`](Self::forward_active), enlarged to R by repeating pixels.
     ///
     /// # Errors
     /// If ws has another shape.
     pub fn forward(&self, ws: &Tensor, noise: &mut NoiseMode) -> Result<Tensor> {
-        let (num_ws, w_dim) = (self.config.num_ws(), self.config.w_dim);
-        if ws.rank() != 3 || ws.dims()[1..] != [num_ws, w_dim] {
+        let image = self.forward_active(ws, noise)?;
+        nearest_upsample2d(&image, 1 << self.lod.halvings())
+    }
+
+    /// Images `[N, img_channels, a, a]` at the active resolution `a = R / 2^floor(lod)`, as the
+    /// discriminator sees them in training. Only the blocks up to `a` are computed.
+    ///
+    /// With t the fraction of the level of detail, the image is `torgb_a + t (up(torgb_{a/2}) - torgb_a)`:
+    /// t falls from 1 to 0 while the resolution a fades in (Karras et al. 2018, figure 2).
+    ///
+    /// # Errors
+    /// If ws has another shape.
+    pub fn forward_active(&self, ws: &Tensor, noise: &mut NoiseMode) -> Result<Tensor> {
+        self.image(ws, &mut Pass::new(noise, None))
+    }
+
+    /// [`forward`](Self::forward) computed another way, for comparison: all blocks, whether active or not,
+    /// and at every resolution a fade with a weight limited to 0..1.
+    ///
+    /// # Errors
+    /// If ws has another shape, or the architecture isn't progressive.
+    pub fn forward_linear(&self, ws: &Tensor, noise: &mut NoiseMode) -> Result<Tensor> {
+        if self.config.architecture != Architecture::Progressive {
             bail!(
-                "synthesis: expected ws [N, {num_ws}, {w_dim}], got {:?}",
-                ws.dims()
+                "synthesis: expected the architecture progressive to compute linearly, got {:?}",
+                self.config.architecture
             )
         }
-        let n = ws.dims()[0];
-        let ws: Vec<Tensor> = (0..num_ws).map(|k| ws.i((.., k))).collect::<Result<_>>()?;
-        let (channels, height, width) = self.constant.dims3()?;
-        let mut x = self.constant.unsqueeze(0)?;
-        x = x.broadcast_as((n, channels, height, width))?;
+        let ws = self.layer_ws(ws)?;
+        let mut pass = Pass::new(noise, None);
+        let mut lod = self.blocks.len() as f64;
+        let mut x = None;
         let mut image = None;
         for block in &self.blocks {
-            (x, image) = block.forward(&x, image, &ws, noise)?;
+            lod -= 1.;
+            let features = block.forward(x.as_ref(), &ws, &mut pass)?;
+            let new = output(block, &features)?;
+            image = Some(match image {
+                Some(old) => {
+                    let t = (self.lod.get() - lod).clamp(0., 1.);
+                    cross_fade(&new, &nearest_upsample2d(&old, 2)?, t)?
+                }
+                None => new,
+            });
+            x = Some(features.x);
         }
-        match image {
-            Some(image) => Ok(image),
-            None => bail!("synthesis: the last block has no image output"),
-        }
+        image.ok_or_else(no_image)
+    }
+
+    /// The feature maps of every active layer, in order.
+    ///
+    /// # Errors
+    /// If ws has another shape.
+    pub fn feature_maps(&self, ws: &Tensor, noise: &mut NoiseMode) -> Result<Vec<FeatureMaps>> {
+        let mut features = Vec::new();
+        self.image(ws, &mut Pass::new(noise, Some(&mut features)))?;
+        Ok(features)
     }
 
     /// How many w one picture takes.
@@ -83,4 +156,61 @@ impl Synthesis {
     pub fn config(&self) -> &SynthesisConfig {
         &self.config
     }
+
+    /// How the blocks of all architectures are joined.
+    fn image(&self, ws: &Tensor, pass: &mut Pass) -> Result<Tensor> {
+        let ws = self.layer_ws(ws)?;
+        let fade = self.lod.fade();
+        let active = self.blocks.len() - self.lod.halvings();
+        let mut x = None;
+        let mut image = None;
+        for (index, block) in self.blocks[..active].iter().enumerate() {
+            let features = block.forward(x.as_ref(), &ws, pass)?;
+            image = match self.config.architecture {
+                Architecture::Skip => {
+                    let new = output(block, &features)?;
+                    match image {
+                        Some(image) => Some((upsample2d(&image, &block.image_filter)? + new)?),
+                        None => Some(new),
+                    }
+                }
+                Architecture::Resnet | Architecture::Orig => block.image(&features)?,
+                Architecture::Progressive => match (active - 1 - index, image) {
+                    (0, Some(old)) => {
+                        let new = output(block, &features)?;
+                        Some(cross_fade(&new, &nearest_upsample2d(&old, 2)?, fade)?)
+                    }
+                    (0, None) => Some(output(block, &features)?),
+                    (1, _) if fade > 0. => Some(output(block, &features)?),
+                    _ => None,
+                },
+            };
+            x = Some(features.x);
+        }
+        image.ok_or_else(no_image)
+    }
+
+    /// One w `[N, w_dim]` for every layer; the same for all where the layers have no styles.
+    fn layer_ws(&self, ws: &Tensor) -> Result<Vec<Tensor>> {
+        let (num_ws, w_dim) = (self.config.num_ws(), self.config.w_dim);
+        if ws.rank() != 3 || ws.dims()[1..] != [num_ws, w_dim] {
+            bail!(
+                "synthesis: expected ws [N, {num_ws}, {w_dim}], got {:?}",
+                ws.dims()
+            )
+        }
+        if !self.config.has_styles() {
+            return Ok(vec![ws.i((.., 0))?; 2 * self.blocks.len()]);
+        }
+        (0..num_ws).map(|k| ws.i((.., k))).collect()
+    }
+}
+
+/// The image of a block that must have one.
+fn output(block: &Block, features: &Features) -> Result<Tensor> {
+    block.image(features)?.ok_or_else(no_image)
+}
+
+fn no_image() -> candle_core::Error {
+    candle_core::Error::Msg("synthesis: the block has no image output".to_string())
 }

@@ -153,7 +153,7 @@ fn golden_filters_are_loaded_where_a_layer_resamples() -> Result<()> {
         let layers: &[&str] = match config.synthesis.architecture {
             Architecture::Skip => &["conv0.", ""],
             Architecture::Resnet => &["conv0.", "skip."],
-            Architecture::Orig => &["conv0."],
+            Architecture::Orig | Architecture::Progressive => &["conv0."],
         };
         tensors.retain(|name, _| !name.ends_with("resample_filter"));
         let mut expected: BTreeSet<_> = tensors.keys().cloned().collect();

@@ -1,14 +1,12 @@
+//! StyleGAN2: the style scales the weights.
+
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, Module, VarBuilder};
 use stylegan_ops::nn::{FullyConnected, FullyConnectedConfig, resample_filter};
-use stylegan_ops::{BiasAct, Filter, ModulatedConv2d, modulated_layer};
+use stylegan_ops::{BiasAct, Filter, ModulatedConv2d, modulated_conv2d, modulated_layer};
 
-use crate::noise::{NoiseMode, normal_maps};
-
-const STANDARD_NORMAL: Init = Init::Randn {
-    mean: 0.,
-    stdev: 1.,
-};
+use super::{Pass, STANDARD_NORMAL};
+use crate::noise::NoiseInput;
 
 /// The affine map from w to a layer's style, one scale per input channel, initially all 1.
 fn affine(w_dim: usize, channels: usize, gain: f64, vb: VarBuilder) -> Result<FullyConnected> {
@@ -20,8 +18,8 @@ fn affine(w_dim: usize, channels: usize, gain: f64, vb: VarBuilder) -> Result<Fu
     FullyConnected::new(config, vb)
 }
 
-/// Configuration of a [`SynthesisLayer`].
-pub(crate) struct SynthesisLayerConfig<'a> {
+/// Configuration of a [`ModulatedLayer`].
+pub(crate) struct ModulatedLayerConfig<'a> {
     pub(crate) in_channels: usize,
     pub(crate) out_channels: usize,
     pub(crate) w_dim: usize,
@@ -40,20 +38,19 @@ pub(crate) struct SynthesisLayerConfig<'a> {
 /// Buffers: `noise_const` `[R, R]`, and `resample_filter` where the layer upsamples and one is stored
 /// ([`resample_filter`]).
 #[derive(Debug, Clone)]
-pub(crate) struct SynthesisLayer {
+pub(crate) struct ModulatedLayer {
     affine: FullyConnected,
     weight: Tensor,
     bias: Tensor,
-    noise_const: Tensor,
-    noise_strength: Tensor,
+    noise: NoiseInput,
     filter: Filter,
     conv: ModulatedConv2d,
     act: BiasAct,
 }
 
-impl SynthesisLayer {
-    pub(crate) fn new(config: SynthesisLayerConfig, vb: VarBuilder) -> Result<Self> {
-        let SynthesisLayerConfig {
+impl ModulatedLayer {
+    pub(crate) fn new(config: ModulatedLayerConfig, vb: VarBuilder) -> Result<Self> {
+        let ModulatedLayerConfig {
             in_channels,
             out_channels,
             w_dim,
@@ -68,13 +65,11 @@ impl SynthesisLayer {
             filter.clone()
         };
         let weight_shape = (out_channels, in_channels, 3, 3);
-        let noise_shape = (resolution, resolution);
         Ok(Self {
             affine: affine(w_dim, in_channels, 1., vb.pp("affine"))?,
             weight: vb.get_with_hints(weight_shape, "weight", STANDARD_NORMAL)?,
             bias: vb.get_with_hints(out_channels, "bias", Init::Const(0.))?,
-            noise_const: vb.get_with_hints(noise_shape, "noise_const", STANDARD_NORMAL)?,
-            noise_strength: vb.get_with_hints((), "noise_strength", Init::Const(0.))?,
+            noise: NoiseInput::new(resolution, (), &vb)?,
             filter,
             conv: ModulatedConv2d {
                 up,
@@ -87,9 +82,19 @@ impl SynthesisLayer {
     }
 
     /// x `[N, I, H, W]` and w `[N, w_dim]` to `[N, O, H * up, W * up]`.
-    pub(crate) fn forward(&self, x: &Tensor, w: &Tensor, noise: &mut NoiseMode) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor, w: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let style = self.affine.forward(w)?;
-        let noise = self.noise(x.dims()[0], noise)?;
+        let noise = match self.noise.maps(x.dims()[0], pass.noise)? {
+            Some(maps) => Some(maps.broadcast_mul(self.noise.strength())?),
+            None => None,
+        };
+        pass.observe_before(|| {
+            let conv = ModulatedConv2d {
+                demodulate: false,
+                ..self.conv
+            };
+            modulated_conv2d(x, &self.weight, &style, &self.filter, &conv)
+        })?;
         modulated_layer(
             x,
             &self.weight,
@@ -101,25 +106,13 @@ impl SynthesisLayer {
             &self.act,
         )
     }
-
-    /// The noise maps `[N or 1, 1, R, R]` times their strength.
-    fn noise(&self, n: usize, mode: &mut NoiseMode) -> Result<Option<Tensor>> {
-        let stored = &self.noise_const;
-        let side = stored.dims()[0];
-        let maps = match mode {
-            NoiseMode::None => return Ok(None),
-            NoiseMode::Const => stored.reshape((1, 1, side, side))?,
-            NoiseMode::Random(rng) => normal_maps(*rng, n, side, stored.dtype(), stored.device())?,
-        };
-        Ok(Some(maps.broadcast_mul(&self.noise_strength)?))
-    }
 }
 
 /// A block's image output: a 1x1 modulated convolution without demodulation, bias, no activation.
 ///
 /// Parameters: `affine.{weight,bias}`, `weight` `[C, I, 1, 1]`, `bias` `[C]`.
 #[derive(Debug, Clone)]
-pub(crate) struct ToRgb {
+pub(crate) struct ModulatedToRgb {
     affine: FullyConnected,
     weight: Tensor,
     bias: Tensor,
@@ -128,7 +121,7 @@ pub(crate) struct ToRgb {
     act: BiasAct,
 }
 
-impl ToRgb {
+impl ModulatedToRgb {
     pub(crate) fn new(
         in_channels: usize,
         img_channels: usize,
