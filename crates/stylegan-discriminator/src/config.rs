@@ -1,11 +1,26 @@
 use candle_core::{Result, bail};
 use serde::{Deserialize, Serialize};
 use stylegan_mapping::MappingConfig;
-use stylegan_ops::nn::{Architecture, Pyramid};
+use stylegan_ops::Filter;
+use stylegan_ops::nn::{Architecture, Conv2dConfig, FirstGeneration, Pyramid, Resampling, Scaling};
+
+use crate::LabelHead;
 
 /// Configuration of a [`Discriminator`](crate::Discriminator).
 ///
-/// The default is config F of StyleGAN2 at 1024x1024 pixels, with the clamp of later code.
+/// The default is config F of StyleGAN2 at 1024x1024 pixels, with the clamp of later code;
+/// [`stylegan1`](Self::stylegan1) and [`progan`](Self::progan) are the networks before it. What the
+/// families differ in is the value of `architecture`, `first_generation`, `pool_after_activation` and
+/// `label_head`:
+///
+/// | | StyleGAN2 | StyleGAN | ProGAN |
+/// |---|---|---|---|
+/// | blocks | residual | progressive | progressive |
+/// | gain of a leaky ReLU | behind it | in the weight | in the weight |
+/// | going down | FIR filter | blur, mean of 2x2 pixels | mean of 2x2 pixels |
+/// | the mean is taken | | before the bias | behind the activation, if not fused |
+/// | width of `b4.fc` | `channels(4)` | `channels(2)` | `channels(2)` |
+/// | labels | projection | product | classifier |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DiscriminatorConfig {
@@ -21,17 +36,24 @@ pub struct DiscriminatorConfig {
     pub channel_max: usize,
     /// How blocks are joined.
     pub architecture: Architecture,
-    /// Bound on the magnitude of activations.
+    /// The layers of ProGAN and StyleGAN, in the progressive architecture only; StyleGAN2's where not given.
+    pub first_generation: Option<FirstGeneration>,
+    /// Whether the mean of 2x2 pixels is taken behind the activation rather than before the bias, at resolutions
+    /// where `first_generation` does not fuse it with the convolution.
+    pub pool_after_activation: bool,
+    /// Bound on the magnitude of activations; none in the first generation.
     pub conv_clamp: Option<f64>,
-    /// Width of the mapped label; that of the 4x4 block where not given.
+    /// What labels have to do with the logits.
+    pub label_head: LabelHead,
+    /// Width of the mapped label in a projection; that of the 4x4 block where not given.
     pub cmap_dim: Option<usize>,
     /// Samples per group of the minibatch standard deviation; the whole batch where not given.
     pub mbstd_group_size: Option<usize>,
     /// Feature channels of the minibatch standard deviation; 0 leaves it out.
     pub mbstd_num_channels: usize,
-    /// Layers of the label's mapping network.
+    /// Layers of the label's mapping network in a projection.
     pub mapping_layers: usize,
-    /// Taps of the separable resampling filter.
+    /// Taps of the separable resampling filter; the first generation has a blur of its own instead.
     pub resample_filter: Vec<f64>,
 }
 
@@ -44,7 +66,10 @@ impl Default for DiscriminatorConfig {
             channel_base: 32768,
             channel_max: 512,
             architecture: Architecture::Resnet,
+            first_generation: None,
+            pool_after_activation: false,
             conv_clamp: Some(256.),
+            label_head: LabelHead::Projection,
             cmap_dim: None,
             mbstd_group_size: Some(4),
             mbstd_num_channels: 1,
@@ -55,6 +80,29 @@ impl Default for DiscriminatorConfig {
 }
 
 impl DiscriminatorConfig {
+    /// The discriminator of StyleGAN at 1024x1024 pixels (Karras et al. 2019, appendix C).
+    pub fn stylegan1() -> Self {
+        Self {
+            channel_base: 16384,
+            architecture: Architecture::Progressive,
+            first_generation: Some(FirstGeneration::default()),
+            conv_clamp: None,
+            label_head: LabelHead::Product,
+            ..Self::default()
+        }
+    }
+
+    /// The discriminator of ProGAN at 1024x1024 pixels (Karras et al. 2018, table 2): StyleGAN's without
+    /// the blur, and labels are predicted instead of given.
+    pub fn progan() -> Self {
+        Self {
+            first_generation: Some(FirstGeneration::progan()),
+            pool_after_activation: true,
+            label_head: LabelHead::Classifier,
+            ..Self::stylegan1()
+        }
+    }
+
     /// Channels of the block of that resolution.
     ///
     /// # Errors
@@ -73,7 +121,28 @@ impl DiscriminatorConfig {
             Some(clamp) if clamp <= 0. || !clamp.is_finite() => {
                 bail!("conv_clamp: expected a positive number or none, got {clamp}")
             }
+            Some(clamp) if self.first_generation.is_some() => {
+                bail!(
+                    "conv_clamp: expected none for the layers of the first generation, got {clamp}"
+                )
+            }
             _ => {}
+        }
+        if self.pool_after_activation && self.first_generation.is_none() {
+            bail!("pool_after_activation: expected false without first_generation, got true")
+        }
+        if let Some(first_generation) = &self.first_generation {
+            if self.architecture != Architecture::Progressive {
+                bail!(
+                    "architecture: expected progressive for the layers of the first generation, got {:?}",
+                    self.architecture
+                )
+            }
+            first_generation.validate()?;
+            let blur = &first_generation.blur_filter;
+            if self.pool_after_activation && !blur.is_empty() {
+                bail!("blur_filter: expected no taps with pool_after_activation, got {blur:?}")
+            }
         }
         if self.mbstd_group_size == Some(0) {
             bail!("mbstd_group_size: expected at least 1, or none for the whole batch, got 0")
@@ -106,23 +175,71 @@ impl DiscriminatorConfig {
         )
     }
 
-    /// The mapping network of the labels, where there are any.
-    pub(crate) fn mapping_config(&self) -> Result<Option<MappingConfig>> {
-        if self.c_dim == 0 {
-            return Ok(None);
+    /// A convolution with the activation, and the gain where this generation has it.
+    pub(crate) fn nonlinear_conv(
+        &self,
+        in_channels: usize,
+        out_channels: usize,
+        kernel_size: usize,
+    ) -> Conv2dConfig {
+        let scaling = self.scaling();
+        Conv2dConfig {
+            act: scaling.act().with_clamp(self.conv_clamp),
+            scale: scaling.nonlinear(),
+            ..Conv2dConfig::new(in_channels, out_channels, kernel_size)
         }
+    }
+
+    /// Where the layers have their gain, and the activation.
+    pub(crate) fn scaling(&self) -> Scaling {
+        match &self.first_generation {
+            Some(first_generation) => first_generation.scaling(),
+            None => Scaling::Activation,
+        }
+    }
+
+    /// How the block of that resolution goes down.
+    pub(crate) fn resampling(&self, resolution: usize) -> Result<Resampling> {
+        match &self.first_generation {
+            Some(first_generation) => first_generation.resampling(resolution),
+            None => Ok(Resampling::Fir(self.filter()?)),
+        }
+    }
+
+    /// Whether the block of that resolution goes down in a step of its own, behind the activation.
+    pub(crate) fn pools_activations(&self, resolution: usize) -> bool {
+        let unfused = |first: &FirstGeneration| !first.fused_scale.at(resolution);
+        self.pool_after_activation && self.first_generation.as_ref().is_some_and(unfused)
+    }
+
+    /// Width between the two fully connected layers at the end.
+    pub(crate) fn fc_features(&self, pyramid: &Pyramid) -> usize {
+        match self.first_generation {
+            // One step further in the series of the blocks' widths.
+            Some(_) => pyramid.channels(2),
+            None => pyramid.channels(4),
+        }
+    }
+
+    /// StyleGAN2's resampling filter.
+    pub(crate) fn filter(&self) -> Result<Filter> {
+        Filter::separable(&self.resample_filter)
+    }
+
+    /// The mapping network of the labels that are projected on.
+    pub(crate) fn mapping_config(&self) -> Result<MappingConfig> {
         let w_dim = match self.cmap_dim {
             Some(cmap_dim) => cmap_dim,
             None => self.channels(4)?,
         };
-        Ok(Some(MappingConfig {
+        Ok(MappingConfig {
             z_dim: 0,
             c_dim: self.c_dim,
             w_dim,
             num_layers: self.mapping_layers,
             w_avg: false,
             ..MappingConfig::default()
-        }))
+        })
     }
 }
 
@@ -131,14 +248,89 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_is_valid_and_survives_json() {
-        let config = DiscriminatorConfig::default();
-        config.validate().unwrap();
-        let json = serde_json::to_string(&config).unwrap();
-        assert_eq!(
-            serde_json::from_str::<DiscriminatorConfig>(&json).unwrap(),
-            config
-        );
+    fn the_networks_of_the_papers_are_valid_and_survive_json() {
+        for config in [
+            DiscriminatorConfig::default(),
+            DiscriminatorConfig::stylegan1(),
+            DiscriminatorConfig::progan(),
+        ] {
+            config.validate().unwrap();
+            let json = serde_json::to_string(&config).unwrap();
+            assert_eq!(
+                serde_json::from_str::<DiscriminatorConfig>(&json).unwrap(),
+                config
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_generation_has_the_widths_of_the_paper() {
+        for config in [
+            DiscriminatorConfig::stylegan1(),
+            DiscriminatorConfig::progan(),
+        ] {
+            let pyramid = config.pyramid().unwrap();
+            let widths = [4, 32, 64, 128, 1024].map(|r| pyramid.channels(r));
+            assert_eq!(widths, [512, 512, 256, 128, 16]);
+            assert_eq!(config.fc_features(&pyramid), 512);
+        }
+        let narrow = DiscriminatorConfig {
+            channel_base: 64,
+            img_resolution: 16,
+            ..DiscriminatorConfig::stylegan1()
+        };
+        let pyramid = narrow.pyramid().unwrap();
+        assert_eq!(narrow.fc_features(&pyramid), 32);
+        let stylegan2 = DiscriminatorConfig {
+            first_generation: None,
+            ..narrow
+        };
+        assert_eq!(stylegan2.fc_features(&pyramid), 16);
+    }
+
+    #[test]
+    fn a_configuration_from_before_the_first_generation_is_stylegan2s() {
+        let config: DiscriminatorConfig = serde_json::from_str(r#"{"c_dim": 3}"#).unwrap();
+        assert_eq!(config.first_generation, None);
+        assert_eq!(config.label_head, LabelHead::Projection);
+    }
+
+    #[test]
+    fn the_first_generation_is_progressive_and_has_no_clamp() {
+        let error = |config: DiscriminatorConfig| config.validate().unwrap_err().to_string();
+        for architecture in [Architecture::Skip, Architecture::Resnet, Architecture::Orig] {
+            let error = error(DiscriminatorConfig {
+                architecture,
+                ..DiscriminatorConfig::stylegan1()
+            });
+            let message = format!(
+                "architecture: expected progressive for the layers of the first generation, got {architecture:?}"
+            );
+            assert!(error.starts_with(&message), "{error}");
+        }
+        let clamped = DiscriminatorConfig {
+            conv_clamp: Some(256.),
+            ..DiscriminatorConfig::progan()
+        };
+        let error_of_clamp = error(clamped);
+        let message = "conv_clamp: expected none for the layers of the first generation, got 256";
+        assert!(error_of_clamp.starts_with(message), "{error_of_clamp}");
+        let blurred = DiscriminatorConfig {
+            pool_after_activation: true,
+            ..DiscriminatorConfig::stylegan1()
+        };
+        let error_of_blur = error(blurred);
+        let message =
+            "blur_filter: expected no taps with pool_after_activation, got [1.0, 2.0, 1.0]";
+        assert!(error_of_blur.starts_with(message), "{error_of_blur}");
+        let even = DiscriminatorConfig {
+            first_generation: Some(FirstGeneration {
+                blur_filter: vec![1., 1.],
+                ..FirstGeneration::default()
+            }),
+            ..DiscriminatorConfig::stylegan1()
+        };
+        assert!(error(even).starts_with("blur_filter: expected"));
     }
 
     #[test]

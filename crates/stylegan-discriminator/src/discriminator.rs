@@ -1,31 +1,38 @@
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{Module, VarBuilder};
-use stylegan_mapping::Mapping;
-use stylegan_ops::Filter;
+use stylegan_ops::average_pool2d;
+use stylegan_ops::growing::Lod;
 use stylegan_ops::nn::{Architecture, Conv2dLayer};
 
 use crate::DiscriminatorConfig;
 use crate::block::{Block, ImageInput, from_rgb};
 use crate::epilogue::Epilogue;
+use crate::head::Head;
 
-/// The discriminator: blocks from the image's resolution down to 8, then the epilogue at 4.
+/// The discriminator: blocks from the image's resolution down to 8, then the epilogue at 4, then the
+/// logit ([`LabelHead`](crate::LabelHead)).
 ///
-/// With labels the logit is `<out, mapping(c)> / sqrt(cmap_dim)`, without them the epilogue's output.
+/// A progressive network stands at a level of detail ([`at_lod`](Self::at_lod)) with `f` halvings and the
+/// fraction `t`. The first `f` blocks are left out, and the image, of side `a = R / 2^f`, enters the next
+/// one. Behind that, `x + t (fromrgb_{a/2}(down(image)) - x)` goes on: t falls from 1 to 0 while the
+/// resolution a fades in (Karras et al. 2018, figure 2).
 ///
 /// Parameters, for every resolution r above 4: `b{r}.{conv0,conv1}.{weight,bias}` and, in the resnet
-/// architecture, `b{r}.skip.weight`; `b{r}.fromrgb.{weight,bias}` in the first block (skip: in all
-/// blocks and `b4`); `b4.{conv,fc,out}.{weight,bias}`; with labels `mapping.*` ([`Mapping`]).
+/// architecture, `b{r}.skip.weight`; `b{r}.fromrgb.{weight,bias}` in the first block (skip and
+/// progressive: in all blocks and `b4`); `b4.{conv,fc,out}.{weight,bias}`; where labels are projected on,
+/// `mapping.*` ([`Mapping`](stylegan_mapping::Mapping)).
 #[derive(Debug, Clone)]
 pub struct Discriminator {
     config: DiscriminatorConfig,
+    lod: Lod,
     from_rgb: Conv2dLayer,
     blocks: Vec<(Block, Option<ImageInput>)>,
     epilogue: Epilogue,
-    mapping: Option<Mapping>,
+    head: Head,
 }
 
 impl Discriminator {
-    /// Builds the network from the parameters at the path of `vb`.
+    /// Builds the network, fully grown, from the parameters at the path of `vb`.
     ///
     /// # Errors
     /// If the configuration is out of range ([`DiscriminatorConfig::validate`]), or a parameter is
@@ -33,7 +40,6 @@ impl Discriminator {
     pub fn new(config: &DiscriminatorConfig, vb: VarBuilder) -> Result<Self> {
         config.validate()?;
         let pyramid = config.pyramid()?;
-        let filter = Filter::separable(&config.resample_filter)?;
         let block_vb = |resolution: usize| vb.pp(format!("b{resolution}"));
 
         let first = config.img_resolution;
@@ -41,53 +47,96 @@ impl Discriminator {
         let from_rgb = from_rgb(config, pyramid.channels(first), from_rgb_vb)?;
         let mut blocks = Vec::new();
         for resolution in pyramid.resolutions().rev().filter(|&r| r > 4) {
-            let block = Block::new(config, &pyramid, &filter, resolution, block_vb(resolution))?;
-            let image_input = if config.architecture == Architecture::Skip {
-                Some(ImageInput::new(config, &pyramid, &filter, resolution, &vb)?)
-            } else {
-                None
-            };
+            let block = Block::new(config, &pyramid, resolution, block_vb(resolution))?;
+            let image_input = ImageInput::new(config, &pyramid, resolution, &vb)?;
             blocks.push((block, image_input));
         }
-        let mapping = match config.mapping_config()? {
-            Some(mapping) => Some(Mapping::new(&mapping, vb.pp("mapping"))?),
-            None => None,
-        };
-        let out_features = mapping.as_ref().map_or(1, |m| m.config().w_dim);
-        let epilogue = Epilogue::new(config, pyramid.channels(4), out_features, block_vb(4))?;
+        let head = Head::new(config, &vb)?;
+        let out_features = head.out_features(config.c_dim);
+        let epilogue = Epilogue::new(config, &pyramid, out_features, block_vb(4))?;
         Ok(Self {
             config: config.clone(),
+            lod: Lod::FULL,
             from_rgb,
             blocks,
             epilogue,
-            mapping,
+            head,
         })
     }
 
-    /// Logits `[N, 1]` of images `[N, img_channels, R, R]` and, with labels, c `[N, c_dim]`.
+    /// The same network at another level of detail, with the same parameters.
+    ///
+    /// # Errors
+    /// If the architecture isn't progressive, and for levels below 4x4 pixels.
+    pub fn at_lod(&self, lod: Lod) -> Result<Self> {
+        let DiscriminatorConfig {
+            architecture,
+            img_resolution,
+            ..
+        } = self.config;
+        architecture.check_lod(lod, img_resolution)?;
+        Ok(Self {
+            lod,
+            ..self.clone()
+        })
+    }
+
+    /// The level of detail that the network stands at.
+    pub fn lod(&self) -> Lod {
+        self.lod
+    }
+
+    /// Logits `[N, 1]` of images and labels c `[N, c_dim]`.
+    ///
+    /// Images are `[N, img_channels, R, R]` or have the active resolution `a` already, which gives
+    /// the same: larger ones are pooled first. Only active layers are computed. Labels are needed by
+    /// [`LabelHead`](crate::LabelHead)s other than a classifier, unless `c_dim` is 0.
     ///
     /// # Errors
     /// If an input has another shape, c is missing or not wanted, or N is not divisible by the group
     /// size of the minibatch standard deviation.
     pub fn forward(&self, image: &Tensor, c: Option<&Tensor>) -> Result<Tensor> {
-        self.check_inputs(image, c)?;
-        let mut x = self.from_rgb.forward(image)?;
-        let mut image = image.clone();
-        for (block, image_input) in &self.blocks {
-            x = block.forward(&x)?;
-            if let Some(image_input) = image_input {
-                (x, image) = image_input.forward(&x, &image)?;
-            }
+        let image = self.active_image(image)?;
+        self.check_labels(&image, c)?;
+        let out = self.outputs(&image, self.lod.halvings())?;
+        self.head.logits(&out, c)
+    }
+
+    /// Logits `[N, 1]` and class logits `[N, c_dim]` of a network with an auxiliary classifier.
+    ///
+    /// # Errors
+    /// If the network has none, and as [`forward`](Self::forward).
+    pub fn forward_with_classes(&self, image: &Tensor) -> Result<(Tensor, Tensor)> {
+        let image = self.active_image(image)?;
+        let out = self.outputs(&image, self.lod.halvings())?;
+        match self.head.class_logits(&out)? {
+            Some(class_logits) => Ok((self.head.logits(&out, None)?, class_logits)),
+            None => bail!(
+                "discriminator: expected label_head Classifier and c_dim of at least 1 for class \
+                 logits, got {:?} and {}",
+                self.config.label_head,
+                self.config.c_dim
+            ),
         }
-        let out = self.epilogue.forward(&x)?;
-        match &self.mapping {
-            Some(mapping) => {
-                let cmap = mapping.forward(None, c)?;
-                let cmap_dim = mapping.config().w_dim as f64;
-                (out * cmap)?.sum_keepdim(1)? / cmap_dim.sqrt()
-            }
-            None => Ok(out),
+    }
+
+    /// [`forward`](Self::forward) computed another way, for comparison: all blocks, whether active or not,
+    /// and behind every one a fade with a weight limited to 0..1.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), if the images have the active resolution only, and if the architecture
+    /// isn't progressive.
+    pub fn forward_linear(&self, image: &Tensor, c: Option<&Tensor>) -> Result<Tensor> {
+        if self.config.architecture != Architecture::Progressive {
+            bail!(
+                "discriminator: expected the architecture progressive to compute linearly, got {:?}",
+                self.config.architecture
+            )
         }
+        let side = self.config.img_resolution;
+        self.check_image(image, &[side])?;
+        self.check_labels(image, c)?;
+        self.head.logits(&self.outputs(image, 0)?, c)
     }
 
     /// The configuration that the network was built from.
@@ -95,33 +144,56 @@ impl Discriminator {
         &self.config
     }
 
-    fn check_inputs(&self, image: &Tensor, c: Option<&Tensor>) -> Result<()> {
-        let DiscriminatorConfig {
-            c_dim,
-            img_channels,
-            img_resolution: side,
-            ..
-        } = self.config;
-        if image.rank() != 4 || image.dims()[1..] != [img_channels, side, side] {
-            bail!(
-                "discriminator: expected image [N, {img_channels}, {side}, {side}], got {:?}",
-                image.dims()
-            )
+    /// The outputs of the epilogue, where the image enters the block of that number.
+    fn outputs(&self, image: &Tensor, first: usize) -> Result<Tensor> {
+        let (inactive, active) = self.blocks.split_at(first);
+        let from_rgb = match inactive.last() {
+            Some((_, Some(image_input))) => &image_input.from_rgb,
+            _ => &self.from_rgb,
+        };
+        let mut x = from_rgb.forward(image)?;
+        let mut image = image.clone();
+        for (halvings, (block, image_input)) in (first..).zip(active) {
+            x = block.forward(&x)?;
+            if let Some(image_input) = image_input {
+                let fade = (self.lod.get() - halvings as f64).clamp(0., 1.);
+                (x, image) = image_input.forward(&x, &image, fade)?;
+            }
         }
-        let n = image.dims()[0];
-        match c {
-            None if c_dim == 0 => {}
-            Some(c) if c_dim > 0 && c.dims() == [n, c_dim] => {}
-            None => bail!("discriminator: expected c [{n}, {c_dim}], got none"),
-            Some(c) if c_dim == 0 => bail!(
-                "discriminator: expected no c, since c_dim is 0, got c {:?}",
-                c.dims()
-            ),
-            Some(c) => bail!(
-                "discriminator: expected c [{n}, {c_dim}], got {:?}",
-                c.dims()
-            ),
+        self.epilogue.forward(&x)
+    }
+
+    /// The image at the active resolution.
+    fn active_image(&self, image: &Tensor) -> Result<Tensor> {
+        let side = self.config.img_resolution;
+        let active = self.lod.resolution(side);
+        self.check_image(image, &[side, active])?;
+        match image.dims()[3] {
+            found if found == active => Ok(image.clone()),
+            found => average_pool2d(image, found / active),
         }
-        Ok(())
+    }
+
+    /// Checks the shape of the images, which may have any of the given sides.
+    fn check_image(&self, image: &Tensor, sides: &[usize]) -> Result<()> {
+        let channels = self.config.img_channels;
+        let fits = |&side: &usize| image.dims()[1..] == [channels, side, side];
+        if image.rank() == 4 && sides.iter().any(fits) {
+            return Ok(());
+        }
+        let mut expected: Vec<_> = sides
+            .iter()
+            .map(|side| format!("[N, {channels}, {side}, {side}]"))
+            .collect();
+        expected.dedup();
+        bail!(
+            "discriminator: expected image {}, got {:?}",
+            expected.join(" or "),
+            image.dims()
+        )
+    }
+
+    fn check_labels(&self, image: &Tensor, c: Option<&Tensor>) -> Result<()> {
+        self.head.check_labels(image.dim(0)?, self.config.c_dim, c)
     }
 }

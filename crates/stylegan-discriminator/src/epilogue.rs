@@ -1,7 +1,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::{Module, VarBuilder};
-use stylegan_ops::nn::{Conv2dConfig, Conv2dLayer, FullyConnected, FullyConnectedConfig};
-use stylegan_ops::{BiasAct, minibatch_std};
+use stylegan_ops::minibatch_std;
+use stylegan_ops::nn::{Conv2dLayer, FullyConnected, FullyConnectedConfig, Pyramid};
 
 use crate::DiscriminatorConfig;
 
@@ -18,22 +18,26 @@ pub(crate) struct Epilogue {
 }
 
 impl Epilogue {
-    /// `out_features` is 1, or the width of the mapped label.
+    /// `out_features` is what the label head asks for.
     pub(crate) fn new(
         config: &DiscriminatorConfig,
-        channels: usize,
+        pyramid: &Pyramid,
         out_features: usize,
         vb: VarBuilder,
     ) -> Result<Self> {
-        let conv = Conv2dConfig {
-            act: BiasAct::lrelu().with_clamp(config.conv_clamp),
-            ..Conv2dConfig::new(channels + config.mbstd_num_channels, channels, 3)
-        };
+        let channels = pyramid.channels(4);
+        let fc_features = config.fc_features(pyramid);
+        let scaling = config.scaling();
+        let conv = config.nonlinear_conv(channels + config.mbstd_num_channels, channels, 3);
         let fc = FullyConnectedConfig {
-            act: BiasAct::lrelu(),
-            ..FullyConnectedConfig::new(channels * 4 * 4, channels)
+            act: scaling.act(),
+            scale: scaling.nonlinear(),
+            ..FullyConnectedConfig::new(channels * 4 * 4, fc_features)
         };
-        let out = FullyConnectedConfig::new(channels, out_features);
+        let out = FullyConnectedConfig {
+            scale: scaling.linear(),
+            ..FullyConnectedConfig::new(fc_features, out_features)
+        };
         Ok(Self {
             mbstd_group_size: config.mbstd_group_size,
             mbstd_num_channels: config.mbstd_num_channels,

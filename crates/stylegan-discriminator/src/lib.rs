@@ -1,7 +1,14 @@
-//! The StyleGAN2 discriminator: images, and labels where it has them, to one logit each.
+//! The discriminator of ProGAN, StyleGAN and StyleGAN2: images, and labels where it has them, to one
+//! logit each.
 //!
-//! Source: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), section 4;
-//! conditioning after "Training Generative Adversarial Networks with Limited Data" (2020).
+//! One network in three configurations ([`DiscriminatorConfig`] says what they differ in). Those before
+//! StyleGAN2 grow with training: [`Discriminator::at_lod`].
+//!
+//! Sources: Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation"
+//! (2018), section 2 and table 2; "A Style-Based Generator Architecture for Generative Adversarial
+//! Networks" (2019), appendix C; "Analyzing and Improving the Image Quality of StyleGAN" (2020), section
+//! 4; conditioning of StyleGAN2 after "Training Generative Adversarial Networks with Limited Data"
+//! (2020).
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -32,6 +39,8 @@ mod block;
 mod config;
 mod discriminator;
 mod epilogue;
+mod head;
 
 pub use config::DiscriminatorConfig;
 pub use discriminator::Discriminator;
+pub use head::LabelHead;
