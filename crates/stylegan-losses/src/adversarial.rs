@@ -96,7 +96,8 @@ impl FromStr for AdversarialLoss {
 }
 
 /// The non-saturating logistic loss of "Generative Adversarial Nets" (Goodfellow et al. 2014,
-/// section 3), which StyleGAN2 trains with (Karras et al. 2020, section 4 and appendix B).
+/// section 3), which StyleGAN (Karras et al. 2019, appendix C) and StyleGAN2 (Karras et al. 2020,
+/// appendix B) train with.
 ///
 /// With softplus(x) = ln(1 + e^x): `L_G = softplus(-D(G(z)))`,
 /// `L_D = softplus(D(G(z))) + softplus(-D(x))`.
@@ -106,6 +107,17 @@ pub mod logistic {
     /// `softplus(-D(G(z)))` per sample, `[N]`.
     pub fn generator(logits_fake: &Tensor) -> Result<Tensor> {
         softplus(&per_sample(logits_fake)?.neg()?)
+    }
+
+    /// The saturating form, `-softplus(D(G(z)))` per sample, `[N]`: `ln(1 - p)` with
+    /// `p = 1 / (1 + e^-D(G(z)))` the probability that the discriminator gives a generated image of
+    /// being real.
+    ///
+    /// This is the zero-sum game of Goodfellow et al. 2014 (section 3, equation 1), the negative
+    /// of [`discriminator_fake`]. Its gradient vanishes where the discriminator is sure, which
+    /// is why training uses [`generator`].
+    pub fn generator_saturating(logits_fake: &Tensor) -> Result<Tensor> {
+        discriminator_fake(logits_fake)?.neg()
     }
 
     /// `softplus(D(G(z))) + softplus(-D(x))` per sample, `[N]`.
@@ -240,6 +252,16 @@ mod tests {
         assert_near(&slope, &[-1000., -20., 0., 20., 1000.].map(sigmoid));
         assert!(slope[1] > 2e-9, "the tail keeps its relative precision");
         Ok(())
+    }
+
+    #[test]
+    fn saturating_loss_is_the_log_probability_of_being_recognised_as_generated() {
+        let fake = logits(&[1., -1., 0.5]);
+        let expected = [1., -1., 0.5].map(|x: f64| (1. - 1. / (1. + (-x).exp())).ln());
+        assert_near(&values(logistic::generator_saturating(&fake)), &expected);
+        // The plain formula is ln(0) where the discriminator is sure that an image is real.
+        let sure = values(logistic::generator_saturating(&logits(&[1000., -1000.])));
+        assert_near(&sure, &[-1000., 0.]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | what | functions |
 //! |---|---|
 //! | adversarial losses | [`AdversarialLoss`], [`logistic`], [`wgan`], [`hinge`] |
+//! | classes | [`auxiliary_classifier`] |
 //! | discriminator regularizers | [`r1_penalty`], [`r2_penalty`], [`wgan_gp`], [`drift`] |
 //! | generator regularizers | [`path_length`], [`style_mixing_cutoff`], [`mix_styles`] |
 //! | lazy regularization | [`lazy_adam`] |
@@ -36,12 +37,14 @@
 //! ```
 
 mod adversarial;
+mod classifier;
 mod lazy;
 mod mixing;
 mod path_length;
 mod penalty;
 
 pub use adversarial::{AdversarialLoss, hinge, logistic, wgan};
+pub use classifier::auxiliary_classifier;
 pub use lazy::{LazyAdam, lazy_adam};
 pub use mixing::{mix_styles, style_mixing_cutoff};
 pub use path_length::{PathLength, path_length, path_length_noise};

@@ -6,7 +6,8 @@ use rand::{Rng, RngExt};
 /// With `probability`, the layer from which a second w takes over, uniform in `1..num_ws`; `None`
 /// where this batch is not mixed.
 ///
-/// One uniform number decides whether, a second one from where.
+/// One uniform number decides whether, a second one from where. Of a generator that is growing,
+/// `num_ws` counts the layers that are active.
 ///
 /// "A Style-Based Generator Architecture" (Karras et al. 2019, section 3.1).
 ///

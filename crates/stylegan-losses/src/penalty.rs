@@ -24,6 +24,10 @@ pub struct GradientPenalty {
 /// The loss is `gamma/2` times its mean: the factor 1/2 and gamma are the caller's. `logits` is
 /// the discriminator as a function of the images `[N, C, H, W]`.
 ///
+/// A growing discriminator that pools images of `2^f` times the active side takes those of the
+/// active side too. The penalty of the larger ones, repeated pixels, is that of the smaller ones
+/// divided by `4^f`.
+///
 /// "Which Training Methods for GANs do actually Converge?" (Mescheder et al. 2018, section 4.1,
 /// equation 9).
 ///
@@ -60,6 +64,9 @@ pub fn r2_penalty(
 /// `eps` is `[N, 1, 1, 1]`, uniform in [0, 1). The loss is lambda (usually 10) times the mean.
 /// The norm is `sqrt(sum of squares + 1e-12)`, so that a discriminator that is flat at `x^` has a
 /// penalty gradient of zero instead of NaN.
+///
+/// Where a growing discriminator pools images of `2^f` times the active side, those of the active
+/// side have a norm `2^f` times as large: with a target `2^f` times as large the penalty is the same.
 ///
 /// "Improved Training of Wasserstein GANs" (Gulrajani et al. 2017, section 4); the target is from
 /// "Progressive Growing of GANs" (Karras et al. 2018, appendix A.1).

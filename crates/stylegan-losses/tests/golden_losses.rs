@@ -3,14 +3,108 @@
 
 mod common;
 
-use candle_core::{DType, Result, Tensor};
-use common::{FORWARD_TOLERANCE, GRADIENT_TOLERANCE, check_gradients, for_each_case};
-use stylegan_goldens::assert_close;
+use std::collections::BTreeSet;
+
+use candle_core::{DType, Device, Result, Tensor};
+use common::{FORWARD_TOLERANCE, GRADIENT_TOLERANCE, in_both_precisions};
+use serde::Deserialize;
+use stylegan_checkpoint::{ParamStore, load_network};
+use stylegan_discriminator::{Discriminator, DiscriminatorConfig};
+use stylegan_goldens::{Case, assert_close};
 use stylegan_losses::{AdversarialLoss, path_length, r1_penalty, wgan_gp};
-use stylegan_ops::autograd::backward;
-use stylegan_synthesis::NoiseMode;
+use stylegan_ops::autograd::{Gradients, backward};
+use stylegan_ops::nn::Architecture;
+use stylegan_synthesis::{Generator, GeneratorConfig, MappingOptions, NoiseMode, SynthesisConfig};
 
 const LOGISTIC: AdversarialLoss = AdversarialLoss::Logistic;
+
+#[derive(Deserialize)]
+struct Params {
+    generator: GeneratorParams,
+    discriminator: DiscriminatorConfig,
+    pl_decay: f64,
+    pl_mean_before: f64,
+}
+
+#[derive(Deserialize)]
+struct GeneratorParams {
+    z_dim: usize,
+    c_dim: usize,
+    w_dim: usize,
+    img_resolution: usize,
+    img_channels: usize,
+    channel_base: usize,
+    channel_max: usize,
+    architecture: Architecture,
+    conv_clamp: Option<f64>,
+    mapping_layers: usize,
+}
+
+/// Both networks of a case, trainable.
+struct Networks {
+    g_params: ParamStore,
+    d_params: ParamStore,
+    g: Generator,
+    d: Discriminator,
+}
+
+/// Calls `check` for every case of every network file.
+fn for_each_case(
+    dtype: DType,
+    check: impl Fn(&Case<Params>, &Networks) -> Result<()>,
+) -> Result<()> {
+    for name in stylegan_goldens::names("stylegan2", "network_")? {
+        for case in stylegan_goldens::load::<Params>("stylegan2", &name, dtype)? {
+            check(&case, &networks(&case, dtype)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn networks(case: &Case<Params>, dtype: DType) -> Result<Networks> {
+    let params = &case.params.generator;
+    let g_config = GeneratorConfig {
+        z_dim: params.z_dim,
+        c_dim: params.c_dim,
+        mapping: MappingOptions {
+            num_layers: params.mapping_layers,
+            ..MappingOptions::default()
+        },
+        synthesis: SynthesisConfig {
+            w_dim: params.w_dim,
+            img_resolution: params.img_resolution,
+            img_channels: params.img_channels,
+            channel_base: params.channel_base,
+            channel_max: params.channel_max,
+            architecture: params.architecture,
+            conv_clamp: params.conv_clamp,
+            ..SynthesisConfig::default()
+        },
+    };
+    let d_config = &case.params.discriminator;
+    let sorted = |prefix| case.with_prefix(prefix).into_iter().collect();
+    let device = Device::Cpu;
+    let g_params = load_network(&sorted("G."), dtype, &device, |vb| {
+        Generator::new(&g_config, vb)
+    })
+    .map_err(candle_core::Error::wrap)?;
+    let d_params = load_network(&sorted("D."), dtype, &device, |vb| {
+        Discriminator::new(d_config, vb)
+    })
+    .map_err(candle_core::Error::wrap)?;
+    Ok(Networks {
+        g: Generator::new(&g_config, g_params.var_builder())?,
+        d: Discriminator::new(d_config, d_params.var_builder())?,
+        g_params,
+        d_params,
+    })
+}
+
+/// Compares the gradients of all trainable parameters with the reference values under `prefix`.
+fn check_gradients(case: &Case<Params>, prefix: &str, params: &ParamStore, got: &Gradients) {
+    let expected = case.with_prefix(prefix).into_iter().collect();
+    common::check_gradients(&format!("{} {prefix}*", case.name), &expected, params, got);
+}
 
 /// Compares a value, or the values per sample.
 fn check_value(case: &str, name: &str, got: &Tensor, expected: &Tensor) {
@@ -136,20 +230,6 @@ fn check_path_length(dtype: DType) -> Result<()> {
     })
 }
 
-macro_rules! in_both_precisions {
-    ($($check:ident => $f32:ident, $f64:ident;)*) => {$(
-        #[test]
-        fn $f32() -> Result<()> {
-            $check(DType::F32)
-        }
-
-        #[test]
-        fn $f64() -> Result<()> {
-            $check(DType::F64)
-        }
-    )*};
-}
-
 in_both_precisions! {
     check_r1 => golden_r1_f32, golden_r1_f64;
     check_gradient_penalty => golden_wgan_gp_f32, golden_wgan_gp_f64;
@@ -163,7 +243,7 @@ in_both_precisions! {
 #[test]
 fn golden_files_hold_exactly_the_gradient_sets_that_are_checked() -> Result<()> {
     for_each_case(DType::F32, |case, _| {
-        let sets = common::gradient_sets(case);
+        let sets = gradient_sets(case);
         assert_eq!(
             sets,
             ["gp", "loss_d", "loss_g", "pl", "r1"],
@@ -172,4 +252,15 @@ fn golden_files_hold_exactly_the_gradient_sets_that_are_checked() -> Result<()> 
         );
         Ok(())
     })
+}
+
+/// The sets of parameter gradients that a case has, e.g. `r1` for `r1_grad.NAME`, sorted.
+fn gradient_sets(case: &Case<Params>) -> Vec<&str> {
+    let set = |name: &'_ String| name.find("_grad.");
+    let sets = case
+        .tensors
+        .keys()
+        .filter_map(|name| Some(&name[..set(name)?]));
+    let sets: BTreeSet<&str> = sets.collect();
+    sets.into_iter().collect()
 }

@@ -1,6 +1,9 @@
 //! Regularizers on small functions whose derivatives are known.
 
+mod differences;
+
 use candle_core::{DType, Device, Result, Tensor, Var};
+use differences::assert_gradients;
 use stylegan_losses::{drift, path_length, path_length_noise, r1_penalty, r2_penalty, wgan_gp};
 use stylegan_ops::autograd::backward;
 
@@ -106,28 +109,10 @@ fn path_length_gradients_reach_synthesis_and_mapping() -> Result<()> {
         path_length(&ws, &noise, mean, 0., |ws| synthesis(ws, &style))
     };
     let gradients = run()?.backward(weight, &[&mapping, &style])?;
-    let step = 1e-6;
-    for (name, var) in [("mapping", &mapping), ("style", &style)] {
-        let gradient = gradients.require(name, var)?.flatten_all()?;
-        let gradient: Vec<f64> = gradient.to_vec1()?;
-        let start = var.copy()?;
-        let values: Vec<f64> = start.flatten_all()?.to_vec1()?;
-        for (i, got) in gradient.iter().enumerate() {
-            let loss = |offset: f64| -> Result<f64> {
-                let mut values = values.clone();
-                values[i] += offset;
-                var.set(&Tensor::from_vec(values, var.dims(), &Device::Cpu)?)?;
-                Ok(weight * number(&run()?.penalty.mean_all()?))
-            };
-            let expected = (loss(step)? - loss(-step)?) / (2. * step);
-            assert!(
-                (got - expected).abs() < 1e-7,
-                "{name} {i}: {got} {expected}"
-            );
-        }
-        var.set(&start)?;
-    }
-    Ok(())
+    let vars = [("mapping", &mapping), ("style", &style)];
+    assert_gradients(&gradients, &vars, || {
+        Ok(weight * number(&run()?.penalty.mean_all()?))
+    })
 }
 
 #[test]
