@@ -1,4 +1,6 @@
-//! Grids of pictures, and PNG files that are either whole or not there.
+//! Grids and tables of pictures, and PNG files that are either whole or not there.
+
+mod table;
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -8,6 +10,8 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
 
 use crate::DataError;
+
+pub use table::{Place, Table};
 
 /// The most bytes that the pixels of a grid may take.
 const LIMIT_BYTES: u64 = 1 << 30;

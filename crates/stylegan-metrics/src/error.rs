@@ -2,7 +2,7 @@
 
 use stylegan_data::DataError;
 
-/// Why two sets of pictures can't be compared.
+/// Why sets of pictures can't be compared, or feature maps not be measured.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetricError {
@@ -45,6 +45,9 @@ pub enum MetricError {
     /// A generated picture has a value that is not a number.
     #[error("generated pictures hold values that are not numbers (NaN); the network is damaged")]
     NotANumber,
+    /// Feature maps of the wrong shape, or with values that can't be measured.
+    #[error("feature maps: {0}")]
+    FeatureMaps(String),
     /// The dataset can't be read.
     #[error(transparent)]
     Data(#[from] DataError),

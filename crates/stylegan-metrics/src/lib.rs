@@ -1,4 +1,4 @@
-//! How far generated pictures are from real ones.
+//! How far generated pictures are from real ones, and what networks do inside.
 //!
 //! Two distances between a [`PictureSet`] of reals and one of fakes; both are 0 for equal
 //! distributions, lower is better, and neither needs a trained network:
@@ -6,7 +6,10 @@
 //! - [`sliced_wasserstein`]: textures and shapes at every scale, each scale by itself.
 //! - [`layout_distance`]: colours and where in the picture they are, which the former leaves out.
 //!
-//! Numbers can be compared where resolution and number of pictures are the same. Even two sets of the
+//! [`FeatureMapStatistics`] measures the feature maps of a network's layers: their scale, and whether single
+//! spots dominate them.
+//!
+//! Distances can be compared where resolution and number of pictures are the same. Even two sets of the
 //! same kind are some distance apart, more so the fewer pictures they have: the distance between two
 //! halves of the reals says how low a number can get.
 //!
@@ -38,6 +41,7 @@
 
 mod descriptors;
 mod error;
+mod feature_maps;
 mod layout;
 mod pictures;
 mod pyramid;
@@ -46,6 +50,7 @@ mod sliced;
 mod swd;
 
 pub use error::MetricError;
+pub use feature_maps::{FeatureMapStatistics, Quantiles, highest_peak, most_peaked_maps};
 pub use layout::layout_distance;
 pub use pictures::PictureSet;
 pub use swd::{LevelDistance, SlicedWasserstein, sliced_wasserstein};
