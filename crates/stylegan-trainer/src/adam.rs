@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, Var, bail};
 use stylegan_checkpoint::ParamStore;
 
 use crate::inplace::{Descend, decay_towards, decay_towards_square, descend};
@@ -44,7 +44,7 @@ impl Adam {
             return Err(candle_core::Error::Msg(message).into());
         }
         let zeros = || {
-            let zero = |(name, var): (&str, &candle_core::Var)| {
+            let zero = |(name, var): (&str, &Var)| {
                 Ok((name.to_string(), var.as_detached_tensor().zeros_like()?))
             };
             let zeros: Result<BTreeMap<_, _>> = params.trainable().map(zero).collect();
@@ -83,21 +83,34 @@ impl Adam {
         Ok(())
     }
 
-    /// Takes one step: updates all trainable parameters of `params` in place.
+    /// Forgets all steps: the state is as before the first one.
     ///
-    /// `gradients` has an entry for each of them; nothing is skipped.
+    /// # Errors
+    /// Where the device fails.
+    pub fn reset(&mut self) -> Result<()> {
+        for (_, moment) in self.m.iter().chain(self.v.iter()) {
+            moment.set(&moment.as_detached_tensor().zeros_like()?)?;
+        }
+        self.steps = 0;
+        Ok(())
+    }
+
+    /// Takes one step: updates `params` in place, the trainable parameters that take part in training.
+    ///
+    /// `gradients` has an entry for each of them; nothing is skipped. Other parameters of the network are
+    /// left as they are, and so are their moments.
     ///
     /// # Errors
     /// Where a gradient is missing or has another shape than its parameter. Nothing has changed
     /// then.
-    pub fn step(
+    pub fn step<'a>(
         &mut self,
-        params: &ParamStore,
+        params: impl IntoIterator<Item = (&'a str, &'a Var)>,
         gradients: &BTreeMap<String, Tensor>,
         hyper: &AdamParams,
     ) -> Result<()> {
         let mut updates = Vec::new();
-        for (name, var) in params.trainable() {
+        for (name, var) in params {
             let Some(gradient) = gradients.get(name) else {
                 bail!("Adam: no gradient for {name}");
             };
@@ -173,7 +186,11 @@ mod tests {
                     p[i] -= hyper.lr * m_hat / (v_hat.sqrt() + hyper.eps);
                 }
                 let g = Tensor::new(g.as_slice(), &Device::Cpu)?;
-                adam.step(&params, &BTreeMap::from([("p".to_string(), g)]), &hyper)?;
+                adam.step(
+                    params.trainable(),
+                    &BTreeMap::from([("p".to_string(), g)]),
+                    &hyper,
+                )?;
             }
             let got: Vec<f32> = params.get("p").expect("p").to_vec1()?;
             for (got, expected) in got.iter().zip(&p) {
@@ -200,7 +217,11 @@ mod tests {
                     eps: 1e-8,
                 };
                 let g = Tensor::new(values.as_slice(), &Device::Cpu)?;
-                adam.step(&params, &BTreeMap::from([("p".to_string(), g)]), &hyper)?;
+                adam.step(
+                    params.trainable(),
+                    &BTreeMap::from([("p".to_string(), g)]),
+                    &hyper,
+                )?;
                 params.get("p").expect("p").to_vec1()
             })
         };
@@ -223,7 +244,7 @@ mod tests {
             eps: 1e-8,
         };
         let gradients = BTreeMap::from([("mapping.fc0.weight".to_string(), one)]);
-        adam.step(&params, &gradients, &hyper)?;
+        adam.step(params.trainable(), &gradients, &hyper)?;
         let read = |name| -> Result<Vec<f32>> { params.get(name).expect("var").to_vec1() };
         assert_eq!(read("mapping.w_avg")?, [1., 2.]);
         assert_eq!(read("mapping.fc0.weight")?, [0.5, 1.5]);
@@ -241,13 +262,43 @@ mod tests {
             eps: 1e-8,
         };
         let mut gradients = BTreeMap::from([("a".to_string(), one.clone())]);
-        let missing = adam.step(&params, &gradients, &hyper).expect_err("missing");
+        let missing = adam
+            .step(params.trainable(), &gradients, &hyper)
+            .expect_err("missing");
         assert!(missing.to_string().contains("no gradient for b"));
         gradients.insert("b".to_string(), one.narrow(0, 0, 1)?);
-        let shape = adam.step(&params, &gradients, &hyper).expect_err("shape");
+        let shape = adam
+            .step(params.trainable(), &gradients, &hyper)
+            .expect_err("shape");
         assert!(shape.to_string().contains("for b, got F32 [1]"), "{shape}");
         assert_eq!(adam.steps(), 0);
         assert_eq!(params.get("a").expect("a").to_vec1::<f32>()?, [1., 2.]);
+        Ok(())
+    }
+
+    #[test]
+    fn parameters_that_take_no_part_stay_as_they_are() -> Result<()> {
+        let one = Tensor::new(&[1f32, 2.], &Device::Cpu)?;
+        let params = store(&[("a", one.clone()), ("b", one.clone())]);
+        let mut adam = Adam::new(&params).map_err(candle_core::Error::wrap)?;
+        let hyper = AdamParams {
+            lr: 0.5,
+            betas: (0., 0.99),
+            eps: 1e-8,
+        };
+        let gradients = BTreeMap::from([("a".to_string(), one)]);
+        let active = || params.trainable().filter(|(name, _)| *name == "a");
+        adam.step(active(), &gradients, &hyper)?;
+        let read = |name| -> Result<Vec<f32>> { params.get(name).expect("var").to_vec1() };
+        assert_eq!(read("a")?, [0.5, 1.5]);
+        assert_eq!(read("b")?, [1., 2.]);
+        let moment = |adam: &Adam, name| -> Result<Vec<f32>> { adam.moments().0[name].to_vec1() };
+        assert_eq!(moment(&adam, "a")?, [1., 2.]);
+        assert_eq!(moment(&adam, "b")?, [0., 0.]);
+
+        adam.reset()?;
+        assert_eq!((adam.steps(), moment(&adam, "a")?), (0, vec![0., 0.]));
+        assert_eq!(read("a")?, [0.5, 1.5]);
         Ok(())
     }
 }

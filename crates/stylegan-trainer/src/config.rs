@@ -4,7 +4,11 @@ use candle_core::{Result, bail};
 use serde::{Deserialize, Serialize};
 use stylegan_discriminator::DiscriminatorConfig;
 use stylegan_losses::AdversarialLoss;
+use stylegan_ops::growing::Lod;
+use stylegan_ops::nn::Architecture;
 use stylegan_synthesis::GeneratorConfig;
+
+use crate::growing::{Base, GrowingConfig, Position};
 
 /// The complete configuration of a training, stored in its checkpoints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,10 +23,15 @@ pub struct TrainingConfig {
     pub optimizer: OptimizerConfig,
     /// Moving averages.
     pub ema: EmaConfig,
-    /// Images per minibatch, that is per optimizer step.
+    /// Images per minibatch, that is per optimizer step. Where the networks grow, that of the resolutions
+    /// that `growing` has no batch for.
     pub batch: usize,
-    /// Images per pass through the networks. Gradients of `batch / batch_gpu` passes are averaged.
+    /// Images per pass through the networks, or all of a smaller minibatch. Gradients of `batch / batch_gpu`
+    /// passes are averaged.
     pub batch_gpu: usize,
+    /// Progressive growing; without it the networks have all their resolutions from the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growing: Option<GrowingConfig>,
     /// Seed of the initial weights and of every random draw.
     pub seed: u64,
 }
@@ -44,6 +53,9 @@ pub struct LossConfig {
     pub gp_target: f64,
     /// Weight of the drift term, with WGAN-GP only. 0 turns it off.
     pub drift: f64,
+    /// Weight of the auxiliary classifier's loss, in discriminators that name classes
+    /// ([`LabelHead::Classifier`](stylegan_discriminator::LabelHead::Classifier)).
+    pub classifier_weight: f64,
     /// Weight of path length regularization. 0 turns it off.
     pub pl_weight: f64,
     /// How quickly the moving average of the path length follows, per regularization step.
@@ -69,6 +81,7 @@ impl Default for LossConfig {
             gp_lambda: 10.,
             gp_target: 1.,
             drift: 0.001,
+            classifier_weight: 1.,
             pl_weight: 2.,
             pl_decay: 0.01,
             pl_batch_shrink: 2,
@@ -170,13 +183,89 @@ impl TrainingConfig {
             .map_or(batch_gpu, |group| group.min(batch_gpu))
     }
 
+    /// Where training stands after `images_seen` real images.
+    ///
+    /// # Errors
+    /// Where the configuration is not valid.
+    pub fn position(&self, images_seen: u64) -> Result<Position> {
+        let base = self.base();
+        match &self.growing {
+            Some(growing) => growing.position(images_seen as f64 / 1000., &base),
+            None => Ok(Position {
+                lod: Lod::FULL,
+                resolution: base.img_resolution,
+                batch: base.batch,
+                g_lr: base.g_lr,
+                d_lr: base.d_lr,
+            }),
+        }
+    }
+
+    /// What holds where `growing` says nothing else, on a single device.
+    fn base(&self) -> Base {
+        Base {
+            img_resolution: self.generator.synthesis.img_resolution,
+            batch: self.batch,
+            g_lr: self.optimizer.g_lr,
+            d_lr: self.optimizer.d_lr,
+            num_gpus: 1,
+        }
+    }
+
+    /// The configuration of a minibatch at `position`: with its batch and its learning rates.
+    pub(crate) fn at(&self, position: &Position) -> Self {
+        Self {
+            batch: position.batch,
+            batch_gpu: self.pass(position.batch),
+            optimizer: OptimizerConfig {
+                g_lr: position.g_lr,
+                d_lr: position.d_lr,
+                ..self.optimizer.clone()
+            },
+            ..self.clone()
+        }
+    }
+
+    /// The batches of the whole training in order: one, or one per resolution that it grows through.
+    pub fn batches(&self) -> Vec<usize> {
+        let base = self.base();
+        match &self.growing {
+            Some(growing) => (growing.resolutions(base.img_resolution))
+                .map(|resolution| growing.batch(resolution, &base))
+                .collect(),
+            None => vec![base.batch],
+        }
+    }
+
+    /// The largest batch of the whole training.
+    pub fn largest_batch(&self) -> usize {
+        self.batches().into_iter().max().unwrap_or(self.batch)
+    }
+
+    /// Images per pass in a minibatch of `batch`. Where the networks grow, a small one is a single pass.
+    pub(crate) fn pass(&self, batch: usize) -> usize {
+        match &self.growing {
+            Some(_) => self.batch_gpu.min(batch),
+            None => self.batch_gpu,
+        }
+    }
+
     /// Checks that all parts are in range and fit together.
     ///
     /// # Errors
     /// The first rule that is broken: the field, what was expected, what was found.
     pub fn validate(&self) -> Result<()> {
         self.validate_networks()?;
-        self.validate_batch()?;
+        self.validate_growing()?;
+        if self.loss.style_mixing_prob > 0. && !self.generator.synthesis.has_styles() {
+            bail!(
+                "loss.style_mixing_prob: expected 0, since the generator has no styles, found {}",
+                self.loss.style_mixing_prob
+            );
+        }
+        for batch in self.batches() {
+            self.validate_batch(batch)?;
+        }
         self.loss.validate()?;
         self.optimizer.validate()?;
         self.ema.validate()
@@ -203,15 +292,34 @@ impl TrainingConfig {
         Ok(())
     }
 
-    fn validate_batch(&self) -> Result<()> {
-        let (batch, batch_gpu) = (self.batch, self.batch_gpu);
+    fn validate_growing(&self) -> Result<()> {
+        let Some(growing) = &self.growing else {
+            return Ok(());
+        };
+        let architectures = [
+            ("generator.synthesis", self.generator.synthesis.architecture),
+            ("discriminator", self.discriminator.architecture),
+        ];
+        for (network, architecture) in architectures {
+            if architecture != Architecture::Progressive {
+                bail!(
+                    "{network}.architecture: expected progressive where the networks grow, found \
+                     {architecture:?}"
+                );
+            }
+        }
+        growing.validate(self.generator.synthesis.img_resolution)
+    }
+
+    fn validate_batch(&self, batch: usize) -> Result<()> {
         if batch == 0 {
             bail!("batch: expected at least 1, found 0");
         }
+        let batch_gpu = self.pass(batch);
         if batch_gpu == 0 || !batch.is_multiple_of(batch_gpu) {
             bail!("batch_gpu: expected a divisor of batch {batch}, found {batch_gpu}");
         }
-        let group = self.mbstd_group();
+        let group = self.mbstd_group_in(batch_gpu);
         if group > 0 && !batch_gpu.is_multiple_of(group) {
             bail!(
                 "batch_gpu: expected a multiple of the {group} images in a group of the minibatch \
@@ -229,6 +337,7 @@ impl LossConfig {
         not_negative("loss.gp_lambda", self.gp_lambda)?;
         positive("loss.gp_target", self.gp_target)?;
         not_negative("loss.drift", self.drift)?;
+        not_negative("loss.classifier_weight", self.classifier_weight)?;
         not_negative("loss.pl_weight", self.pl_weight)?;
         fraction("loss.pl_decay", self.pl_decay)?;
         fraction("loss.style_mixing_prob", self.style_mixing_prob)?;

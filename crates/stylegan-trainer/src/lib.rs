@@ -1,8 +1,9 @@
-//! Training of StyleGAN2: presets, schedule, optimizer, run folders.
+//! Training of StyleGAN, StyleGAN2 and ProGAN: presets, schedule, optimizer, run folders.
 //!
 //! - [`TrainOptions`] are the options as they were given; a [`Preset`] fills in the rest and makes a
 //!   [`Recipe`], which holds the [`TrainingConfig`](config::TrainingConfig).
 //! - A [`Plan`] is a run that is ready to start, new or resumed: nothing has been written yet.
+//! - [`growing`] says at which resolution progressively grown networks train, and for how long.
 //! - [`train`] is the loop. [`step::Stepper`] does the work of one minibatch, a [`Schedule`] says when to
 //!   report, save and stop, [`Snapshot`] is what a checkpoint holds, and a [`Reporter`] hears of it all.
 //! - [`TrainedGenerator`] loads the result.
@@ -60,6 +61,7 @@ pub mod config;
 pub mod ema;
 mod error;
 mod feed;
+pub mod growing;
 mod inplace;
 mod memory;
 mod meter;
@@ -84,7 +86,7 @@ pub use plan::Plan;
 pub use presets::Preset;
 pub use recipe::Recipe;
 pub use report::{
-    LogFile, Means, Memory, Progress, Reporter, StatsFile, TickReport, Timing, duration,
+    Growth, LogFile, Means, Memory, Progress, Reporter, StatsFile, TickReport, Timing, duration,
 };
 pub use run_folder::{RunFolder, find_snapshot, kimg_label};
 pub use schedule::Schedule;

@@ -5,7 +5,7 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use crate::memory::MemoryMeter;
-use crate::report::{Means, TickReport, Timing, kimg};
+use crate::report::{Growth, Means, TickReport, Timing, kimg};
 use crate::step::StepStats;
 
 /// Steps after which the rate of a tick says something: a period of the slowest regularizer.
@@ -75,11 +75,17 @@ impl Meter {
     }
 
     /// The report of the tick, which a new one follows.
-    pub(crate) fn finish_tick(&mut self, tick: u64, images_seen: u64) -> TickReport {
+    pub(crate) fn finish_tick(
+        &mut self,
+        tick: u64,
+        images_seen: u64,
+        growth: Option<Growth>,
+    ) -> TickReport {
         let sec_per_kimg = self.sec_per_kimg(images_seen);
         let report = TickReport {
             tick,
             kimg: kimg(images_seen),
+            growth,
             means: mem::take(&mut self.sums).means(),
             timing: Timing {
                 sec_per_kimg,
@@ -129,6 +135,8 @@ struct Sums {
     score_fake: Sum,
     sign_real: Sum,
     sign_fake: Sum,
+    class_loss_real: Sum,
+    class_loss_fake: Sum,
     r1_penalty: Sum,
     r2_penalty: Sum,
     gp_penalty: Sum,
@@ -145,6 +153,8 @@ impl Sums {
         self.score_fake.add(Some(stats.score_fake));
         self.sign_real.add(Some(stats.sign_real));
         self.sign_fake.add(Some(stats.sign_fake));
+        self.class_loss_real.add(stats.class_loss_real);
+        self.class_loss_fake.add(stats.class_loss_fake);
         self.r1_penalty.add(stats.r1_penalty);
         self.r2_penalty.add(stats.r2_penalty);
         self.gp_penalty.add(stats.gp_penalty);
@@ -161,6 +171,8 @@ impl Sums {
             score_fake: self.score_fake.mean(),
             sign_real: self.sign_real.mean(),
             sign_fake: self.sign_fake.mean(),
+            class_loss_real: self.class_loss_real.mean(),
+            class_loss_fake: self.class_loss_fake.mean(),
             r1_penalty: self.r1_penalty.mean(),
             r2_penalty: self.r2_penalty.mean(),
             gp_penalty: self.gp_penalty.mean(),
@@ -186,7 +198,7 @@ mod tests {
                 ..StepStats::default()
             });
         }
-        let report = meter.finish_tick(1, 64);
+        let report = meter.finish_tick(1, 64, None);
         assert_eq!(report.means.loss_g, Some(1.5));
         assert_eq!(report.means.r1_penalty, Some(8.0));
         assert_eq!(report.means.pl_mean, Some(0.25));
@@ -200,7 +212,7 @@ mod tests {
         assert!(meter.recent_sec_per_kimg(1) > 0.0);
         // As if the first tick had taken 7 seconds for 1 kimg.
         meter.tick_start -= Duration::from_secs(7);
-        let rate = meter.finish_tick(1, 1000).timing.sec_per_kimg;
+        let rate = meter.finish_tick(1, 1000, None).timing.sec_per_kimg;
         assert!((7.0..8.0).contains(&rate), "{rate}");
         meter.tick_start -= Duration::from_secs(60);
         for _ in 1..RATE_STEPS {
@@ -215,7 +227,7 @@ mod tests {
     fn maintenance_is_not_training() {
         let mut meter = Meter::new(1000);
         meter.add_maintenance(Duration::from_secs(3600));
-        let report = meter.finish_tick(1, 2000);
+        let report = meter.finish_tick(1, 2000, None);
         assert_eq!(report.timing.sec_per_tick, 0.0);
         assert_eq!(report.timing.maintenance_sec, 3600.0);
     }

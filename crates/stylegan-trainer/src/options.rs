@@ -32,6 +32,8 @@ pub struct TrainOptions {
     pub network: NetworkOptions,
     /// Losses and optimizer.
     pub training: TrainingOptions,
+    /// Progressive growing.
+    pub growing: GrowingOptions,
     /// Length of the run, reports and snapshots.
     pub schedule: ScheduleOptions,
 }
@@ -60,7 +62,7 @@ pub struct NetworkOptions {
     pub channel_max: Option<usize>,
     /// `--z-dim`, by default 512.
     pub z_dim: Option<usize>,
-    /// `--w-dim`, by default 512.
+    /// `--w-dim`, by default 512; without a mapping network w is as wide as z and the label.
     pub w_dim: Option<usize>,
     /// `--mapping-layers`.
     pub mapping_layers: Option<usize>,
@@ -73,7 +75,7 @@ pub struct TrainingOptions {
     pub batch: Option<usize>,
     /// `--batch-gpu`, by default the whole batch.
     pub batch_gpu: Option<usize>,
-    /// `--loss`, by default logistic.
+    /// `--loss`.
     pub loss: Option<AdversarialLoss>,
     /// `--gamma`.
     pub gamma: Option<f64>,
@@ -83,6 +85,19 @@ pub struct TrainingOptions {
     pub pl_weight: Option<f64>,
     /// `--mixing-prob`.
     pub mixing_prob: Option<f64>,
+    /// `--ema-kimg`.
+    pub ema_kimg: Option<f64>,
+}
+
+/// Progressive growing, by default the preset's; for presets whose networks grow.
+#[derive(Debug, Clone, Default)]
+pub struct GrowingOptions {
+    /// `--lod-initial-resolution`.
+    pub lod_initial_resolution: Option<usize>,
+    /// `--lod-training-kimg`.
+    pub lod_training_kimg: Option<f64>,
+    /// `--lod-transition-kimg`.
+    pub lod_transition_kimg: Option<f64>,
 }
 
 /// Length of the run, reports and snapshots.
@@ -103,7 +118,10 @@ impl TrainOptions {
     /// [`OptionError`] naming the option and the range it must be in.
     pub fn validate(&self) -> Result<(), OptionError> {
         if let Some(resolution) = self.data.resolution {
-            check_resolution(resolution)?;
+            check_resolution("resolution", resolution)?;
+        }
+        if let Some(resolution) = self.growing.lod_initial_resolution {
+            check_resolution("lod-initial-resolution", resolution)?;
         }
         if self.data.subset == Some(0) {
             return Err(OptionError::new("subset", 0, "must be at least 1"));
@@ -124,6 +142,13 @@ impl TrainOptions {
                 return Err(OptionError::new(option, value, rule));
             }
         }
+        let phases = [
+            ("lod-training-kimg", self.growing.lod_training_kimg),
+            ("lod-transition-kimg", self.growing.lod_transition_kimg),
+        ];
+        let rule = "must be 0 or more (thousands of pictures)";
+        check_range(&phases, rule, |v| v >= 0.0)?;
+        check_range(&[("ema-kimg", t.ema_kimg)], rule, |v| v >= 0.0)?;
         let weights = [("gamma", t.gamma), ("pl-weight", t.pl_weight)];
         check_range(&weights, "must be 0 (off) or more", |v| v >= 0.0)?;
         check_range(&[("lr", t.lr)], "must be more than 0", |v| v > 0.0)?;
@@ -133,6 +158,17 @@ impl TrainOptions {
         })?;
         check_gamma(t.gamma, t.loss)?;
         self.schedule.resolve(Schedule::new(1.0)).validate()
+    }
+}
+
+impl GrowingOptions {
+    /// The first of these options that was given, and its value.
+    pub(crate) fn first(&self) -> Option<(&'static str, String)> {
+        let kimg = |option, value: Option<f64>| value.map(|v| (option, v.to_string()));
+        self.lod_initial_resolution
+            .map(|v| ("lod-initial-resolution", v.to_string()))
+            .or(kimg("lod-training-kimg", self.lod_training_kimg))
+            .or(kimg("lod-transition-kimg", self.lod_transition_kimg))
     }
 }
 
@@ -183,7 +219,7 @@ impl DataOptions {
 }
 
 /// Checks that the networks can be built for pictures of that size.
-fn check_resolution(resolution: usize) -> Result<(), OptionError> {
+fn check_resolution(option: &'static str, resolution: usize) -> Result<(), OptionError> {
     if is_valid_resolution(resolution) {
         return Ok(());
     }
@@ -193,7 +229,7 @@ fn check_resolution(resolution: usize) -> Result<(), OptionError> {
         _ => above.to_string(),
     };
     let problem = format!("must be a power of two from 4 to 1024; the nearest is {nearest}");
-    Err(OptionError::new("resolution", resolution, problem))
+    Err(OptionError::new(option, resolution, problem))
 }
 
 /// `--gamma` is the weight of R1, which not every loss has.

@@ -147,11 +147,55 @@ impl Plan {
     /// Things worth knowing about the choices made, as lines for the log.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = self.recipe.notes();
+        notes.extend(self.growth_notes());
         if let Some(path) = &self.resumed_from {
             let kimg = self.state.images_seen as f64 / 1000.0;
             notes.push(format!("resumed from {} at {kimg} kimg", path.display()));
         }
         notes.extend_from_slice(&self.changes);
+        notes
+    }
+
+    /// When the resolutions of a growing run begin, and a warning where `--kimg` ends before the last one is
+    /// complete.
+    fn growth_notes(&self) -> Vec<String> {
+        let full = self.recipe.config.generator.synthesis.img_resolution;
+        let Some(growing) = &self.recipe.config.growing else {
+            return Vec::new();
+        };
+        let resolutions: Vec<usize> = growing.resolutions(full).collect();
+        let doublings = resolutions.len().saturating_sub(1);
+        if doublings == 0 {
+            return Vec::new();
+        }
+        let transition = growing.lod_transition_kimg;
+        let duration = growing.lod_training_kimg + transition;
+        let ends = |number: usize| rounded((number + 1) as f64 * duration - transition);
+        let grown = (resolutions[..doublings].iter().enumerate())
+            .map(|(number, side)| format!("{side}x{side} to {} kimg", ends(number)));
+        let grown = grown.collect::<Vec<_>>().join(", ");
+        let mut notes = vec![format!("grows: {grown}, then {full}x{full}")];
+
+        let kimg = self.schedule.kimg;
+        let complete = rounded(doublings as f64 * duration);
+        // The numbers were checked: a schedule that isn't one has no level of detail.
+        let last = match growing.lod(kimg, full) {
+            Ok(lod) if kimg < complete => lod.resolution(full),
+            _ => return notes,
+        };
+        let at_the_end = match last == full {
+            true => format!("{full}x{full} is still fading in at the end of {kimg} kimg"),
+            false => format!("the pictures are {last}x{last} at the end of {kimg} kimg"),
+        };
+        let advice = match self.resumed_from {
+            None => {
+                "shorten --lod-training-kimg and --lod-transition-kimg, or give a larger --kimg"
+            }
+            Some(_) => "give a larger --kimg",
+        };
+        notes.push(format!(
+            "note: {at_the_end}; {full}x{full} takes {complete} kimg: {advice}"
+        ));
         notes
     }
 
@@ -167,6 +211,11 @@ impl Plan {
         };
         serde_json::to_string_pretty(&options).map_err(|e| candle_core::Error::wrap(e).into())
     }
+}
+
+/// To whole pictures: sums of phases have rounding errors, which nobody wants to read.
+fn rounded(kimg: f64) -> f64 {
+    (kimg * 1000.).round() / 1000.
 }
 
 /// The schedule of the run that a snapshot lies in, where it lies in one.
@@ -221,6 +270,7 @@ fn check_dataset(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::presets::Preset;
     use crate::testing::tiny_options;
 
     /// A folder with a snapshot and an `options.json` with this schedule, and the snapshot's path.
@@ -250,6 +300,30 @@ mod tests {
         let plan = resume(&path).unwrap();
         assert_eq!(plan.schedule, schedule);
         assert!(plan.changes.is_empty());
+    }
+
+    #[test]
+    fn a_growing_run_says_when_it_grows_and_whether_it_gets_there() {
+        let notes = |kimg, resolution, initial| {
+            let mut options = tiny_options();
+            options.preset = Some(Preset::Stylegan1);
+            options.data.resolution = Some(resolution);
+            options.schedule.kimg = Some(kimg);
+            options.growing.lod_initial_resolution = initial;
+            let plan = Plan::new(&options, &Device::Cpu).unwrap();
+            let is_about_growth =
+                |line: &String| line.starts_with("grows") || line.contains("at the end");
+            let lines = plan.notes().into_iter().filter(is_about_growth);
+            lines.collect::<Vec<_>>()
+        };
+        let schedule = "grows: 8x8 to 600 kimg, 16x16 to 1800 kimg, then 32x32";
+        let advice = "32x32 takes 2400 kimg: shorten --lod-training-kimg and --lod-transition-kimg, or give a larger --kimg";
+        let early = format!("note: the pictures are 8x8 at the end of 100 kimg; {advice}");
+        assert_eq!(notes(100., 32, None), [schedule, &early]);
+        let fading = format!("note: 32x32 is still fading in at the end of 2399 kimg; {advice}");
+        assert_eq!(notes(2399., 32, None), [schedule, &fading]);
+        assert_eq!(notes(2400., 32, None), [schedule]);
+        assert!(notes(100., 8, Some(8)).is_empty());
     }
 
     #[test]

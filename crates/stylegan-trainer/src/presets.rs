@@ -1,18 +1,45 @@
 //! Named hyperparameter sets and how options override them.
 //!
-//! The numbers are those of "Analyzing and Improving the Image Quality of StyleGAN" (2020) and of
-//! "Training Generative Adversarial Networks with Limited Data" (2020, table 5 and appendix C).
+//! The numbers are those of "Progressive Growing of GANs" (2018, appendix A.1), "A Style-Based Generator
+//! Architecture" (2019, table 1 and appendix C), "Analyzing and Improving the Image Quality of StyleGAN"
+//! (2020) and "Training Generative Adversarial Networks with Limited Data" (2020, table 5 and appendix C).
+//!
+//! # The ablation of the StyleGAN paper
+//!
+//! Table 1 of that paper turns a progressive GAN into StyleGAN, one part after the other. The presets
+//! `stylegan1-a` to `stylegan1-f` are its rows:
+//!
+//! | row | what it adds | here |
+//! |---|---|---|
+//! | a | baseline: progressive GAN | `progan`: WGAN-GP, from 4x4 on, no blur |
+//! | b | tuning, bilinear resampling | blurred resampling in both networks, logistic loss with R1, from 8x8 on, longer |
+//! | c | mapping network and styles | 8 mapping layers; AdaIN in the place of pixel norm |
+//! | d | no traditional input | a learned constant is the first input |
+//! | e | noise | noise in every layer |
+//! | f | mixing regularization | two latents in 9 of 10 minibatches: `stylegan1` |
+//!
+//! From b on, each row is the one above with a switch. What "tuned hyperparameters" of b covers the
+//! paper doesn't list: here b has the numbers that StyleGAN was published with. The losses are those that the
+//! paper uses on FFHQ (section 2.1); on CelebA-HQ all its rows have WGAN-GP, which is `--loss wgan-gp`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use stylegan_discriminator::DiscriminatorConfig;
+use stylegan_losses::AdversarialLoss;
+use stylegan_ops::nn::Architecture;
+use stylegan_synthesis::{GeneratorConfig, Layers, StyledLayers};
+
+use crate::config::{EmaConfig, LossConfig, OptimizerConfig, TrainingConfig};
+use crate::growing::GrowingConfig;
 
 /// A named set of hyperparameters, `--cfg`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
-    /// Chosen from the resolution; a good start for any pictures.
+    /// StyleGAN2, with numbers chosen from the resolution; a good start for any pictures.
     Auto,
     /// Config F of the StyleGAN2 paper.
     Stylegan2,
@@ -24,105 +51,213 @@ pub enum Preset {
     Paper1024,
     /// The limited-data paper's settings for CIFAR-10, 32x32.
     Cifar,
-}
-
-/// The numbers of a preset at one resolution and batch size.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PresetValues {
-    /// Pictures in a minibatch.
-    pub batch: usize,
-    /// Pictures in a group of the discriminator's minibatch standard deviation.
-    pub mbstd_group_size: usize,
-    /// Feature maps: channels at resolution r are `min(channel_base / r, channel_max)`.
-    pub channel_base: usize,
-    /// Upper limit of the channels.
-    pub channel_max: usize,
-    /// Adam's learning rate, for both networks.
-    pub lr: f64,
-    /// Weight of R1.
-    pub gamma: f64,
-    /// Half-life of the EMA generator in thousands of pictures.
-    pub ema_kimg: f64,
-    /// Ramp-up of that half-life as a fraction of the pictures seen.
-    pub ema_rampup: Option<f64>,
-    /// Layers of the mapping network.
-    pub mapping_layers: usize,
-    /// Weight of the path length regularizer.
-    pub pl_weight: f64,
-    /// Probability of style mixing.
-    pub style_mixing_prob: f64,
-    /// Whether the discriminator has residual connections (else a plain chain).
-    pub residual_discriminator: bool,
+    /// StyleGAN.
+    Stylegan1,
+    /// ProGAN.
+    Progan,
+    /// The StyleGAN paper's baseline: ProGAN.
+    #[serde(rename = "stylegan1-a")]
+    Stylegan1A,
+    /// With blurred resampling and tuned numbers.
+    #[serde(rename = "stylegan1-b")]
+    Stylegan1B,
+    /// With mapping network and styles.
+    #[serde(rename = "stylegan1-c")]
+    Stylegan1C,
+    /// Without the traditional input.
+    #[serde(rename = "stylegan1-d")]
+    Stylegan1D,
+    /// With noise inputs.
+    #[serde(rename = "stylegan1-e")]
+    Stylegan1E,
+    /// With mixing regularization: StyleGAN.
+    #[serde(rename = "stylegan1-f")]
+    Stylegan1F,
 }
 
 /// Channels at factor 1 of the feature maps.
 const CHANNEL_BASE: usize = 32768;
 
-/// Config F; the other fixed presets differ from it in a few numbers each.
-const STYLEGAN2: PresetValues = PresetValues {
-    batch: 32,
-    mbstd_group_size: 4,
-    channel_base: CHANNEL_BASE,
-    channel_max: 512,
-    lr: 0.002,
-    gamma: 10.0,
-    ema_kimg: 10.0,
-    ema_rampup: None,
-    mapping_layers: 8,
-    pl_weight: 2.0,
-    style_mixing_prob: 0.9,
-    residual_discriminator: true,
-};
+/// Config F of the StyleGAN2 paper; the other presets without growing differ from it in a few numbers each.
+fn stylegan2() -> TrainingConfig {
+    let mut config = TrainingConfig {
+        generator: GeneratorConfig::default(),
+        discriminator: DiscriminatorConfig::default(),
+        loss: LossConfig::default(),
+        optimizer: OptimizerConfig::default(),
+        ema: EmaConfig {
+            rampup: None,
+            ..EmaConfig::default()
+        },
+        batch: 32,
+        batch_gpu: 32,
+        growing: None,
+        seed: 0,
+    };
+    // The clamp of later code keeps half precision in range; training here is in f32.
+    config.generator.synthesis.conv_clamp = None;
+    config.discriminator.conv_clamp = None;
+    set_lr(&mut config, 0.002);
+    config
+}
 
-const PAPER256: PresetValues = PresetValues {
-    batch: 64,
-    mbstd_group_size: 8,
-    channel_base: CHANNEL_BASE / 2,
-    lr: 0.0025,
-    gamma: 1.0,
-    ema_kimg: 20.0,
-    ..STYLEGAN2
-};
+fn paper256() -> TrainingConfig {
+    let mut config = stylegan2();
+    config.batch = 64;
+    config.discriminator.mbstd_group_size = Some(8);
+    set_channel_base(&mut config, CHANNEL_BASE / 2);
+    set_lr(&mut config, 0.0025);
+    config.loss.r1_gamma = 1.0;
+    config.ema.kimg = 20.0;
+    config
+}
 
-const PAPER512: PresetValues = PresetValues {
-    channel_base: CHANNEL_BASE,
-    gamma: 0.5,
-    ..PAPER256
-};
+fn paper512() -> TrainingConfig {
+    let mut config = paper256();
+    set_channel_base(&mut config, CHANNEL_BASE);
+    config.loss.r1_gamma = 0.5;
+    config
+}
 
-const PAPER1024: PresetValues = PresetValues {
-    gamma: 2.0,
-    ..STYLEGAN2
-};
+fn paper1024() -> TrainingConfig {
+    let mut config = stylegan2();
+    config.loss.r1_gamma = 2.0;
+    config
+}
 
 /// Without path length regularization the generator has no regularizer, hence no additional optimizer steps
 /// that lazy regularization would have to make up for: its Adam runs with lr 0.0025 and beta2 0.99 as they
 /// stand. (The correction is c = interval / (interval + 1) on lr, and beta2^c.) The public runs of this
 /// preset applied it all the same, with the generator's interval of 4: c = 4/5, that is lr 0.002 and beta2
 /// 0.992.
-const CIFAR: PresetValues = PresetValues {
-    batch: 64,
-    mbstd_group_size: 32,
-    lr: 0.0025,
-    gamma: 0.01,
-    ema_kimg: 500.0,
-    ema_rampup: Some(0.05),
-    mapping_layers: 2,
-    pl_weight: 0.0,
-    style_mixing_prob: 0.0,
-    residual_discriminator: false,
-    ..STYLEGAN2
-};
+fn cifar() -> TrainingConfig {
+    let mut config = stylegan2();
+    config.batch = 64;
+    config.generator.mapping.num_layers = 2;
+    config.discriminator.architecture = Architecture::Orig;
+    config.discriminator.mbstd_group_size = Some(32);
+    set_lr(&mut config, 0.0025);
+    config.loss.r1_gamma = 0.01;
+    config.loss.pl_weight = 0.0;
+    config.loss.style_mixing_prob = 0.0;
+    config.ema.kimg = 500.0;
+    config.ema.rampup = Some(0.05);
+    config
+}
+
+fn auto(resolution: usize, batch: Option<usize>) -> TrainingConfig {
+    let batch = batch.unwrap_or_else(|| (4096 / resolution).clamp(1, 32));
+    let mut config = stylegan2();
+    config.batch = batch;
+    config.generator.mapping.num_layers = 2;
+    config.discriminator.mbstd_group_size = Some(batch.min(4));
+    let large = resolution >= 512;
+    let channel_base = if large {
+        CHANNEL_BASE
+    } else {
+        CHANNEL_BASE / 2
+    };
+    set_channel_base(&mut config, channel_base);
+    let lr = if resolution >= 1024 { 0.002 } else { 0.0025 };
+    set_lr(&mut config, lr);
+    config.loss.r1_gamma = 0.0002 * (resolution * resolution) as f64 / batch as f64;
+    config.ema.kimg = batch as f64 * 10.0 / 32.0;
+    config.ema.rampup = Some(0.05);
+    config
+}
+
+/// StyleGAN, with the batches and learning rates that were published for one device.
+fn stylegan1() -> TrainingConfig {
+    let lrs = BTreeMap::from([(128, 0.0015), (256, 0.002), (512, 0.003), (1024, 0.003)]);
+    let mut config = TrainingConfig {
+        generator: GeneratorConfig::stylegan1(),
+        discriminator: DiscriminatorConfig::stylegan1(),
+        loss: LossConfig {
+            pl_weight: 0.0,
+            d_reg_interval: None,
+            ..LossConfig::default()
+        },
+        batch: 4,
+        growing: Some(GrowingConfig {
+            minibatch_dict: one_device(),
+            g_lrate_dict: lrs.clone(),
+            d_lrate_dict: lrs,
+            ..GrowingConfig::default()
+        }),
+        ..stylegan2()
+    };
+    set_lr(&mut config, 0.001);
+    config
+}
+
+/// ProGAN; its batches are those that StyleGAN took over.
+///
+/// The average of its generator is StyleGAN's too, with a half-life of 10 kimg: the paper has a decay of 0.999
+/// per minibatch.
+fn progan() -> TrainingConfig {
+    let stylegan = stylegan1();
+    TrainingConfig {
+        generator: GeneratorConfig::progan(),
+        discriminator: DiscriminatorConfig::progan(),
+        loss: LossConfig {
+            adversarial: AdversarialLoss::WganGp,
+            style_mixing_prob: 0.0,
+            ..stylegan.loss
+        },
+        growing: Some(GrowingConfig {
+            lod_initial_resolution: 4,
+            minibatch_dict: one_device(),
+            ..GrowingConfig::default()
+        }),
+        ..stylegan
+    }
+}
+
+/// StyleGAN with other layers and, as long as it isn't complete, without mixing: rows of the paper's table 1.
+fn ablation(layers: StyledLayers) -> TrainingConfig {
+    let mut config = stylegan1();
+    config.loss.style_mixing_prob = 0.0;
+    if !layers.use_styles {
+        config.generator.mapping = GeneratorConfig::progan().mapping;
+    }
+    config.generator.synthesis.layers = Layers::Styled(layers);
+    config
+}
+
+/// Batches by resolution for one device.
+fn one_device() -> BTreeMap<usize, usize> {
+    let small = [(4, 128), (8, 128), (16, 128), (32, 64)];
+    let large = [(64, 32), (128, 16), (256, 8), (512, 4), (1024, 4)];
+    small.into_iter().chain(large).collect()
+}
+
+fn set_channel_base(config: &mut TrainingConfig, channel_base: usize) {
+    config.generator.synthesis.channel_base = channel_base;
+    config.discriminator.channel_base = channel_base;
+}
+
+fn set_lr(config: &mut TrainingConfig, lr: f64) {
+    config.optimizer.g_lr = lr;
+    config.optimizer.d_lr = lr;
+}
 
 impl Preset {
     /// All presets, in the order that help texts list them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 14] = [
         Self::Auto,
         Self::Stylegan2,
         Self::Paper256,
         Self::Paper512,
         Self::Paper1024,
         Self::Cifar,
+        Self::Stylegan1,
+        Self::Progan,
+        Self::Stylegan1A,
+        Self::Stylegan1B,
+        Self::Stylegan1C,
+        Self::Stylegan1D,
+        Self::Stylegan1E,
+        Self::Stylegan1F,
     ];
 
     /// The name on the command line.
@@ -134,6 +269,14 @@ impl Preset {
             Self::Paper512 => "paper512",
             Self::Paper1024 => "paper1024",
             Self::Cifar => "cifar",
+            Self::Stylegan1 => "stylegan1",
+            Self::Progan => "progan",
+            Self::Stylegan1A => "stylegan1-a",
+            Self::Stylegan1B => "stylegan1-b",
+            Self::Stylegan1C => "stylegan1-c",
+            Self::Stylegan1D => "stylegan1-d",
+            Self::Stylegan1E => "stylegan1-e",
+            Self::Stylegan1F => "stylegan1-f",
         }
     }
 
@@ -141,6 +284,7 @@ impl Preset {
     pub fn kimg(self) -> f64 {
         match self {
             Self::Cifar => 100_000.0,
+            Self::Progan | Self::Stylegan1A => 12_000.0,
             _ => 25_000.0,
         }
     }
@@ -148,51 +292,61 @@ impl Preset {
     /// The resolution that the numbers were published for; `None` where they fit any.
     pub fn native_resolution(self) -> Option<usize> {
         match self {
-            Self::Auto | Self::Stylegan2 => None,
             Self::Paper256 => Some(256),
             Self::Paper512 => Some(512),
             Self::Paper1024 => Some(1024),
             Self::Cifar => Some(32),
+            _ => None,
         }
     }
 
-    /// The preset's numbers for pictures of `resolution`.
+    /// The preset's training, for colour pictures of `resolution` without labels. Where the networks grow,
+    /// the batch is by resolution, and a pass holds the largest of them.
     ///
-    /// `batch` overrides the preset's batch size; `auto` derives R1's gamma and the EMA's half-life from the
-    /// batch that is used: gamma = 0.0002 * resolution^2 / batch, EMA = batch * 10 / 32 kimg.
-    pub fn values(self, resolution: usize, batch: Option<usize>) -> PresetValues {
-        let fixed = match self {
-            Self::Auto => return auto(resolution, batch),
-            Self::Stylegan2 => STYLEGAN2,
-            Self::Paper256 => PAPER256,
-            Self::Paper512 => PAPER512,
-            Self::Paper1024 => PAPER1024,
-            Self::Cifar => CIFAR,
+    /// `batch` overrides the preset's batch size, at all resolutions; `auto` derives R1's gamma and the EMA's
+    /// half-life from the batch that is used: gamma = 0.0002 * resolution^2 / batch, EMA = batch * 10 / 32
+    /// kimg.
+    pub fn training(self, resolution: usize, batch: Option<usize>) -> TrainingConfig {
+        let mut config = match self {
+            Self::Auto => auto(resolution, batch),
+            Self::Stylegan2 => stylegan2(),
+            Self::Paper256 => paper256(),
+            Self::Paper512 => paper512(),
+            Self::Paper1024 => paper1024(),
+            Self::Cifar => cifar(),
+            Self::Stylegan1 | Self::Stylegan1F => stylegan1(),
+            Self::Progan | Self::Stylegan1A => progan(),
+            Self::Stylegan1B => ablation(StyledLayers {
+                convolution: StyledLayers::default().convolution,
+                ..StyledLayers::progan()
+            }),
+            Self::Stylegan1C => ablation(StyledLayers {
+                const_input_layer: false,
+                use_noise: false,
+                ..StyledLayers::default()
+            }),
+            Self::Stylegan1D => ablation(StyledLayers {
+                use_noise: false,
+                ..StyledLayers::default()
+            }),
+            Self::Stylegan1E => ablation(StyledLayers::default()),
         };
-        PresetValues {
-            batch: batch.unwrap_or(fixed.batch),
-            ..fixed
+        config.generator.synthesis.img_resolution = resolution;
+        config.discriminator.img_resolution = resolution;
+        if let Some(growing) = &mut config.growing {
+            let initial = &mut growing.lod_initial_resolution;
+            *initial = resolution.min(*initial);
+            let last = growing.minibatch_dict.get(&resolution);
+            config.batch = last.copied().unwrap_or(config.batch);
         }
-    }
-}
-
-fn auto(resolution: usize, batch: Option<usize>) -> PresetValues {
-    let batch = batch.unwrap_or_else(|| (4096 / resolution).clamp(1, 32));
-    let large = resolution >= 512;
-    PresetValues {
-        batch,
-        mbstd_group_size: batch.min(4),
-        channel_base: if large {
-            CHANNEL_BASE
-        } else {
-            CHANNEL_BASE / 2
-        },
-        lr: if resolution >= 1024 { 0.002 } else { 0.0025 },
-        gamma: 0.0002 * (resolution * resolution) as f64 / batch as f64,
-        ema_kimg: batch as f64 * 10.0 / 32.0,
-        ema_rampup: Some(0.05),
-        mapping_layers: 2,
-        ..STYLEGAN2
+        if let Some(batch) = batch {
+            config.batch = batch;
+            if let Some(growing) = &mut config.growing {
+                growing.minibatch_dict.clear();
+            }
+        }
+        config.batch_gpu = config.largest_batch();
+        config
     }
 }
 
@@ -219,89 +373,4 @@ impl FromStr for Preset {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn auto_follows_resolution_and_batch() {
-        let cases = [
-            // resolution, batch, channel base, lr, gamma, EMA kimg
-            (32, 32, 16384, 0.0025, 0.0064, 10.0),
-            (128, 32, 16384, 0.0025, 0.1024, 10.0),
-            (256, 16, 16384, 0.0025, 0.8192, 5.0),
-            (512, 8, 32768, 0.0025, 6.5536, 2.5),
-            (1024, 4, 32768, 0.002, 52.4288, 1.25),
-        ];
-        for (resolution, batch, base, lr, gamma, ema_kimg) in cases {
-            let v = Preset::Auto.values(resolution, None);
-            assert_eq!(
-                (v.batch, v.channel_base, v.lr),
-                (batch, base, lr),
-                "{resolution}"
-            );
-            assert!((v.gamma - gamma).abs() < 1e-9, "{resolution}: {}", v.gamma);
-            assert_eq!((v.ema_kimg, v.ema_rampup), (ema_kimg, Some(0.05)));
-            assert_eq!((v.mbstd_group_size, v.mapping_layers), (4, 2));
-        }
-    }
-
-    #[test]
-    fn auto_derives_gamma_and_ema_from_the_given_batch() {
-        let v = Preset::Auto.values(32, Some(16));
-        assert!((v.gamma - 0.0128).abs() < 1e-12);
-        assert_eq!((v.ema_kimg, v.mbstd_group_size), (5.0, 4));
-        assert_eq!(Preset::Auto.values(32, Some(2)).mbstd_group_size, 2);
-    }
-
-    #[test]
-    fn fixed_presets_have_the_published_numbers() {
-        let row = |p: Preset| {
-            let v = p.values(256, None);
-            (
-                v.batch,
-                v.mbstd_group_size,
-                v.channel_base,
-                v.lr,
-                v.gamma,
-                v.ema_kimg,
-                v.ema_rampup,
-                v.mapping_layers,
-            )
-        };
-        assert_eq!(
-            row(Preset::Stylegan2),
-            (32, 4, 32768, 0.002, 10.0, 10.0, None, 8)
-        );
-        assert_eq!(
-            row(Preset::Paper256),
-            (64, 8, 16384, 0.0025, 1.0, 20.0, None, 8)
-        );
-        assert_eq!(
-            row(Preset::Paper512),
-            (64, 8, 32768, 0.0025, 0.5, 20.0, None, 8)
-        );
-        assert_eq!(
-            row(Preset::Paper1024),
-            (32, 4, 32768, 0.002, 2.0, 10.0, None, 8)
-        );
-        assert_eq!(
-            row(Preset::Cifar),
-            (64, 32, 32768, 0.0025, 0.01, 500.0, Some(0.05), 2)
-        );
-        let cifar = Preset::Cifar.values(32, None);
-        assert_eq!((cifar.pl_weight, cifar.style_mixing_prob), (0.0, 0.0));
-        assert!(!cifar.residual_discriminator);
-    }
-
-    #[test]
-    fn names_parse_back() {
-        for preset in Preset::ALL {
-            assert_eq!(preset.name().parse(), Ok(preset));
-        }
-        let message = "paper".parse::<Preset>().unwrap_err();
-        assert!(
-            message.starts_with("no preset paper; there are: auto, stylegan2"),
-            "{message}"
-        );
-    }
-}
+mod tests;

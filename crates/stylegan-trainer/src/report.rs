@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use stylegan_checkpoint::write_atomically;
+use stylegan_ops::growing::Lod;
 
 use crate::error::TrainError;
 
@@ -30,6 +31,9 @@ pub struct TickReport {
     pub tick: u64,
     /// Thousands of pictures seen.
     pub kimg: f64,
+    /// The position at the end of the tick, where the networks grow.
+    #[serde(flatten)]
+    pub growth: Option<Growth>,
     /// Losses, scores and penalties.
     #[serde(flatten)]
     pub means: Means,
@@ -39,6 +43,16 @@ pub struct TickReport {
     /// Memory of this process.
     #[serde(flatten)]
     pub memory: Memory,
+}
+
+/// How far networks have grown.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Growth {
+    /// The level of detail: halvings between the pictures' own resolution and what is trained, in fractions
+    /// while a resolution fades in.
+    pub lod: Lod,
+    /// The resolution that is trained, in pixels a side.
+    pub resolution: usize,
 }
 
 /// Means over the steps of a tick; `None` for what no step of the tick computed.
@@ -56,6 +70,12 @@ pub struct Means {
     pub sign_real: Option<f64>,
     /// Sign of the logit of generated pictures.
     pub sign_fake: Option<f64>,
+    /// The auxiliary classifier's loss on training pictures, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_loss_real: Option<f64>,
+    /// The auxiliary classifier's loss on generated pictures, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_loss_fake: Option<f64>,
     /// R1: the squared gradient norm at training pictures, without gamma.
     pub r1_penalty: Option<f64>,
     /// R2: the same at generated pictures.
@@ -111,6 +131,9 @@ impl fmt::Display for TickReport {
                 .peak_memory_gib
                 .map_or("-".to_string(), |v| format!("{v:.2}")),
         )?;
+        if let Some(Growth { lod, resolution }) = self.growth {
+            write!(f, "  lod {:.2} at {resolution}x{resolution}", lod.get())?;
+        }
         write!(
             f,
             "  loss G {} D {}  score real {} fake {}",
@@ -120,6 +143,8 @@ impl fmt::Display for TickReport {
             number(m.score_fake),
         )?;
         for (name, value) in [
+            ("classes real", m.class_loss_real),
+            ("fake", m.class_loss_fake),
             ("R1", m.r1_penalty),
             ("R2", m.r2_penalty),
             ("GP", m.gp_penalty),
@@ -294,6 +319,7 @@ mod tests {
         TickReport {
             tick: 3,
             kimg: 12.016,
+            growth: None,
             means: Means {
                 loss_g: Some(0.7),
                 r1_penalty: Some(0.5),
@@ -355,6 +381,24 @@ mod tests {
             "{line}"
         );
         assert!(line.contains("loss G 0.700 D -"), "{line}");
+    }
+
+    #[test]
+    fn growing_networks_report_where_they_stand() {
+        let growth = Some(Growth {
+            lod: Lod::new(1.25).unwrap(),
+            resolution: 32,
+        });
+        let grown = TickReport { growth, ..report() };
+        let line = grown.to_string();
+        assert!(line.contains("GiB  lod 1.25 at 32x32  loss"), "{line}");
+        let line = serde_json::to_value(&grown).unwrap();
+        assert_eq!(
+            (&line["lod"], &line["resolution"]),
+            (&1.25.into(), &32.into())
+        );
+        let line = serde_json::to_string(&report()).unwrap();
+        assert!(!line.contains("lod") && !line.contains("class"), "{line}");
     }
 
     #[test]

@@ -7,16 +7,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stylegan_checkpoint::{Checkpoint, CheckpointError, ParamStore};
 use stylegan_data::Sampler;
+use stylegan_ops::growing::Lod;
 use stylegan_synthesis::{Generator, GeneratorConfig};
 
 use crate::error::TrainError;
+use crate::growing::GrowingConfig;
 use crate::recipe::Recipe;
 use crate::run_folder::{find_snapshot, previous_snapshot};
 use crate::state::{G_EMA, TrainingState};
 
 /// The form of the checkpoints that this version writes, and the newest that it reads. It goes up when an
-/// older version would misread what a newer one writes.
-const FORMAT: u32 = 1;
+/// older version couldn't read what a newer one writes. 2: networks of the first generation, and what their
+/// configurations add to those of StyleGAN2.
+const FORMAT: u32 = 2;
 
 /// Everything that a run needs to go on as if it had never stopped.
 pub struct Snapshot {
@@ -54,11 +57,32 @@ fn first_format() -> u32 {
 #[derive(Deserialize)]
 struct GeneratorDocument {
     config: GeneratorPart,
+    training: Option<Progress>,
 }
 
 #[derive(Deserialize)]
 struct GeneratorPart {
     generator: GeneratorConfig,
+    growing: Option<GrowingConfig>,
+}
+
+/// How far the training had come, by which a growing network has a level of detail.
+#[derive(Deserialize)]
+struct Progress {
+    images_seen: u64,
+    position_at: Option<u64>,
+}
+
+impl GeneratorDocument {
+    /// The level of detail that the generator was trained at.
+    fn lod(&self) -> candle_core::Result<Lod> {
+        let (Some(growing), Some(progress)) = (&self.config.growing, &self.training) else {
+            return Ok(Lod::FULL);
+        };
+        let position_at = progress.position_at.unwrap_or(progress.images_seen);
+        let kimg = position_at as f64 / 1000.;
+        growing.lod(kimg, self.config.generator.synthesis.img_resolution)
+    }
 }
 
 impl Snapshot {
@@ -136,7 +160,8 @@ fn advice(path: &Path) -> String {
 
 /// A trained generator, ready to make pictures.
 pub struct TrainedGenerator {
-    /// The network, with the moving average of the trained weights; records no gradients.
+    /// The network, with the moving average of the trained weights; records no gradients. One that was still
+    /// growing stands at the level of detail that it had come to.
     pub network: Generator,
     /// Its configuration.
     pub config: GeneratorConfig,
@@ -151,18 +176,20 @@ impl TrainedGenerator {
         let path = find_snapshot(file_or_run)?;
         let checkpoint = read_checkpoint(&path, device)?;
         let document: GeneratorDocument = checkpoint.metadata_as()?;
+        let lod = document.lod()?;
         let config = document.config.generator;
         let weights =
             checkpoint.load_network(G_EMA, DType::F32, device, |vb| Generator::new(&config, vb))?;
-        Self::from_weights(config, &weights)
+        Self::from_weights(config, &weights, lod)
     }
 
     /// The network of weights that are being trained; it sees their later updates.
     pub(crate) fn from_weights(
         config: GeneratorConfig,
         weights: &ParamStore,
+        lod: Lod,
     ) -> Result<Self, TrainError> {
-        let network = Generator::new(&config, weights.frozen_var_builder())?;
+        let network = Generator::new(&config, weights.frozen_var_builder())?.at_lod(lod)?;
         Ok(Self { network, config })
     }
 }
@@ -171,6 +198,7 @@ impl TrainedGenerator {
 mod tests {
     use super::*;
     use crate::plan::Plan;
+    use crate::presets::Preset;
     use crate::testing::tiny_options;
     use std::path::PathBuf;
 
@@ -194,9 +222,9 @@ mod tests {
     #[test]
     fn a_checkpoint_of_a_newer_version_says_so() {
         // A newer form may look different in every other way.
-        let (_folder, path) = snapshot(|document| *document = serde_json::json!({ "format": 2 }));
+        let (_folder, path) = snapshot(|document| *document = serde_json::json!({ "format": 3 }));
         let expected = format!(
-            "{}: the checkpoint was made by a newer version of stylegan-rs: its format is 2, this version reads up to 1; use the newer version",
+            "{}: the checkpoint was made by a newer version of stylegan-rs: its format is 3, this version reads up to 2; use the newer version",
             path.display()
         );
         let resume = Snapshot::read(&path, &Device::Cpu).err().unwrap();
@@ -212,13 +240,56 @@ mod tests {
             remove(&mut document["config"]["loss"], "drift");
             remove(&mut document["config"]["optimizer"], "eps");
             remove(&mut document["config"]["ema"], "w_avg_beta");
+            // Before there was a first generation of networks.
+            let config = &mut document["config"];
+            remove(&mut config["loss"], "classifier_weight");
+            for field in ["scaling", "label_input", "normalize_latents"] {
+                remove(&mut config["generator"]["mapping"], field);
+            }
+            remove(&mut config["generator"]["synthesis"], "layers");
+            remove(&mut config["discriminator"], "first_generation");
+            remove(&mut config["discriminator"], "label_head");
         });
+        assert!(TrainedGenerator::load(&path, &Device::Cpu).is_ok());
         let config = Snapshot::read(&path, &Device::Cpu).unwrap().recipe.config;
+        assert_eq!(config.growing, None);
+        let expected = Preset::Auto.training(8, Some(4));
+        let (g, d) = (&config.generator.synthesis, &config.discriminator);
+        assert_eq!(g.layers, expected.generator.synthesis.layers);
+        assert_eq!(d.label_head, expected.discriminator.label_head);
         let (loss, optimizer, ema) = (config.loss, config.optimizer, config.ema);
         assert_eq!(
             (loss.drift, optimizer.eps, ema.w_avg_beta),
             (0.001, 1e-8, 0.995)
         );
+    }
+
+    #[test]
+    fn a_growing_generator_stands_where_its_checkpoint_was_written() {
+        let mut options = tiny_options();
+        options.preset = Some(Preset::Stylegan1);
+        options.growing.lod_initial_resolution = Some(4);
+        options.growing.lod_training_kimg = Some(0.008);
+        options.growing.lod_transition_kimg = Some(0.016);
+        let mut plan = Plan::new(&options, &Device::Cpu).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("network-snapshot-000000.safetensors");
+        // images seen, of which the schedule knows, level of detail
+        let cases = [
+            (0, None, 1.0),
+            (12, Some(12), 0.75),
+            (20, Some(12), 0.75),
+            (40, Some(36), 0.0),
+        ];
+        for (images_seen, position_at, lod) in cases {
+            (plan.state.images_seen, plan.state.position_at) = (images_seen, position_at);
+            Snapshot::write(&path, &plan.recipe, &plan.state, &plan.sampler).unwrap();
+            let generator = TrainedGenerator::load(&path, &Device::Cpu).unwrap();
+            let found = generator.network.lod().get();
+            assert!((found - lod).abs() < 1e-9, "{found} at {images_seen}");
+            let state = Snapshot::read(&path, &Device::Cpu).unwrap().state;
+            assert_eq!(state.position_at, position_at);
+        }
     }
 
     #[test]

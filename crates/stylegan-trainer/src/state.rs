@@ -39,6 +39,9 @@ pub struct TrainingState {
     pub images_seen: u64,
     /// Minibatches done.
     pub minibatches: u64,
+    /// Where the networks grow: the images that had been seen when the schedule was last looked at, and by
+    /// which training stands until the next time. `None` before the first.
+    pub position_at: Option<u64>,
     /// The source of every random draw.
     pub rng: ChaCha8Rng,
 }
@@ -49,6 +52,8 @@ struct Counters {
     pl_mean: f64,
     images_seen: u64,
     minibatches: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    position_at: Option<u64>,
     g_adam_steps: u64,
     d_adam_steps: u64,
     rng: ChaCha8Rng,
@@ -83,6 +88,7 @@ impl TrainingState {
             pl_mean: 0.,
             images_seen: 0,
             minibatches: 0,
+            position_at: None,
             rng,
         })
     }
@@ -100,6 +106,7 @@ impl TrainingState {
             pl_mean: self.pl_mean,
             images_seen: self.images_seen,
             minibatches: self.minibatches,
+            position_at: self.position_at,
             g_adam_steps: self.g_adam.steps(),
             d_adam_steps: self.d_adam.steps(),
             rng: self.rng.clone(),
@@ -155,6 +162,7 @@ impl TrainingState {
             pl_mean: counters.pl_mean,
             images_seen: counters.images_seen,
             minibatches: counters.minibatches,
+            position_at: counters.position_at,
             rng: counters.rng,
         })
     }

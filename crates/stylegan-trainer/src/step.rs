@@ -1,6 +1,7 @@
 //! One training step: all phases of one minibatch.
 
 mod data;
+mod growth;
 mod phases;
 mod stats;
 #[cfg(test)]
@@ -17,10 +18,13 @@ use stylegan_ops::autograd::Gradients;
 use crate::adam::AdamParams;
 use crate::config::{OptimizerConfig, TrainingConfig};
 use crate::ema::{ema_beta, update_ema};
+use crate::growing::Position;
 use crate::inplace::all_finite;
 use crate::state::TrainingState;
 
 pub use data::{Reals, TrainingData};
+use growth::Stage;
+pub use growth::fade_reals;
 use phases::{Networks, Phases};
 pub use stats::{Phase, StepStats};
 
@@ -45,12 +49,21 @@ const DIVERGED: &str = "the training has diverged: resume an earlier checkpoint 
 /// network's Adam, whose hyperparameters are corrected for lazy regularization where the network
 /// has a regularizer. Without an interval the regularizer is added to the main loss instead.
 ///
+/// Where the networks grow ([`GrowingConfig`](crate::growing::GrowingConfig)), every few minibatches begin
+/// with a look at the schedule. The phases then work at the active resolution, on the parameters that take
+/// part at the level of detail.
+///
 /// Two training runs from the same state, configuration and data are identical, whatever the number
 /// of threads: all random numbers come from the state's generator, drawn on the CPU.
 pub struct Stepper {
     config: TrainingConfig,
     state: TrainingState,
+    position: Position,
+    /// `config` with the numbers of `position`.
+    current: TrainingConfig,
+    /// At the level of detail of `position`.
     networks: Networks,
+    /// The trainable parameters that take part at `position`.
     g_params: Vec<(String, Tensor)>,
     d_params: Vec<(String, Tensor)>,
 }
@@ -86,25 +99,33 @@ impl Stepper {
     /// Where the configuration is not valid, or is not the one of the state's networks.
     pub fn new(config: TrainingConfig, state: TrainingState) -> Result<Self> {
         config.validate()?;
-        let networks = Networks::new(&config, &state)?;
-        let trainable = |store: &stylegan_checkpoint::ParamStore| {
-            let tensor = |(name, var): (&str, &candle_core::Var)| {
-                (name.to_string(), var.as_tensor().clone())
-            };
-            store.trainable().map(tensor).collect()
-        };
-        Ok(Self {
-            g_params: trainable(&state.g),
-            d_params: trainable(&state.d),
+        let position = config.position(state.position_at.unwrap_or(state.images_seen))?;
+        let mut stepper = Self {
+            networks: Networks::new(&config, &state)?,
+            current: config.clone(),
             config,
             state,
-            networks,
-        })
+            position,
+            g_params: Vec::new(),
+            d_params: Vec::new(),
+        };
+        stepper.move_to(position)?;
+        Ok(stepper)
     }
 
     /// The configuration.
     pub fn config(&self) -> &TrainingConfig {
         &self.config
+    }
+
+    /// Where training stood in the last step.
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Images per pass through the networks in the last step.
+    pub fn batch_gpu(&self) -> usize {
+        self.current.batch_gpu
     }
 
     /// The state after the last step.
@@ -119,13 +140,14 @@ impl Stepper {
     /// with the phase, the parameter and the minibatch; where a parameter received no gradient.
     /// After an error the state is in the middle of a minibatch: don't save it.
     pub fn step(&mut self, data: &mut dyn TrainingData) -> Result<StepStats> {
+        self.grow()?;
         let mut stats = StepStats::default();
         self.train_generator(data, &mut stats)?;
         self.train_discriminator(data, &mut stats)?;
-        let state = &mut self.state;
-        let beta = ema_beta(&self.config.ema, self.config.batch, state.images_seen);
+        let (config, state) = (&self.current, &mut self.state);
+        let beta = ema_beta(&config.ema, config.batch, state.images_seen);
         update_ema(&state.g_ema, &state.g, beta)?;
-        state.images_seen += self.config.batch as u64;
+        state.images_seen += config.batch as u64;
         state.minibatches += 1;
         Ok(stats)
     }
@@ -135,7 +157,7 @@ impl Stepper {
         data: &mut dyn TrainingData,
         stats: &mut StepStats,
     ) -> Result<()> {
-        let loss = &self.config.loss;
+        let loss = &self.current.loss;
         let (active, interval) = (loss.regularizes_generator(), loss.g_reg_interval);
         let regularization = Regularization::due(active, interval, self.state.minibatches);
 
@@ -156,15 +178,13 @@ impl Stepper {
         data: &mut dyn TrainingData,
         stats: &mut StepStats,
     ) -> Result<()> {
-        let loss = &self.config.loss;
+        let loss = &self.current.loss;
         let (active, interval) = (loss.regularizes_discriminator(), loss.d_reg_interval);
         let regularization = Regularization::due(active, interval, self.state.minibatches);
 
         let reals = self.draw_reals(data)?;
-        let mut gradients = self.d_main(&reals, data, stats)?;
-        if regularization == Regularization::WithMain {
-            gradients.accumulate(self.d_reg(1., &reals, data, stats)?)?;
-        }
+        // With its regularizers where they have no interval.
+        let gradients = self.d_main(&reals, data, stats)?;
         self.update_discriminator(&gradients)?;
         if let Regularization::Alone(weight) = regularization {
             let gradients = self.d_reg(weight, &reals, data, stats)?;
@@ -180,7 +200,7 @@ impl Stepper {
         let (gradients, w) = phases.g_main(&latents, stats)?;
         self.check(Phase::Gmain, &gradients)?;
         if let Some(w_avg) = self.state.g.get(W_AVG) {
-            let beta = self.config.ema.w_avg_beta;
+            let beta = self.current.ema.w_avg_beta;
             w_avg.set(&update_w_avg(w_avg, &w, beta)?)?;
         }
         stats.add_seconds(Phase::Gmain, start);
@@ -244,7 +264,7 @@ impl Stepper {
     fn phases(&mut self) -> Phases<'_> {
         Phases {
             networks: &self.networks,
-            config: &self.config,
+            config: &self.current,
             rng: &mut self.state.rng,
             device: self.state.g.device().clone(),
             g_params: tensors(&self.g_params),
@@ -255,11 +275,18 @@ impl Stepper {
 
     fn draw_reals(&self, data: &mut dyn TrainingData) -> Result<Vec<Reals>> {
         let device = self.state.d.device();
-        let round = |_| data.reals(self.config.batch_gpu)?.to_device(device);
-        (0..self.config.rounds()).map(round).collect()
+        let lod = self.position.lod;
+        let round = |_| -> Result<Reals> {
+            let reals = data.reals(self.current.batch_gpu)?.to_device(device)?;
+            Ok(Reals {
+                images: fade_reals(&reals.images, lod)?,
+                ..reals
+            })
+        };
+        (0..self.current.rounds()).map(round).collect()
     }
 
-    /// Checks that every parameter of the phase's network received a finite gradient.
+    /// Checks that every parameter of the phase's network that takes part received a finite gradient.
     fn check(&self, phase: Phase, gradients: &Gradients) -> Result<()> {
         let minibatch = self.state.minibatches;
         let params = match phase {
@@ -272,7 +299,7 @@ impl Stepper {
                 Some(_) => bail!(
                     "{phase}, minibatch {minibatch}: the gradient of {name} is not finite; {DIVERGED}"
                 ),
-                None if phase.may_lack_gradient(name, &self.config) => {}
+                None if phase.may_lack_gradient(name, &self.current) => {}
                 None => bail!(
                     "{phase}, minibatch {minibatch}: {name} received no gradient: the loss does \
                      not depend on it"
@@ -284,14 +311,22 @@ impl Stepper {
 
     fn update_generator(&mut self, gradients: &Gradients) -> Result<()> {
         let gradients = complete(&self.g_params, gradients)?;
-        let hyper = g_hyper(&self.config);
-        self.state.g_adam.step(&self.state.g, &gradients, &hyper)
+        let hyper = g_hyper(&self.current);
+        let stage = Stage::new(self.config.generator.synthesis.architecture, &self.position);
+        let state = &mut self.state;
+        state
+            .g_adam
+            .step(stage.trainable(&state.g), &gradients, &hyper)
     }
 
     fn update_discriminator(&mut self, gradients: &Gradients) -> Result<()> {
         let gradients = complete(&self.d_params, gradients)?;
-        let hyper = d_hyper(&self.config);
-        self.state.d_adam.step(&self.state.d, &gradients, &hyper)
+        let hyper = d_hyper(&self.current);
+        let stage = Stage::new(self.config.discriminator.architecture, &self.position);
+        let state = &mut self.state;
+        state
+            .d_adam
+            .step(stage.trainable(&state.d), &gradients, &hyper)
     }
 }
 

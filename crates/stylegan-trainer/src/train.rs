@@ -8,10 +8,11 @@ use candle_core::Device;
 
 use crate::error::TrainError;
 use crate::feed::Feed;
+use crate::growing::Position;
 use crate::meter::Meter;
 use crate::plan::Plan;
 use crate::recipe::Recipe;
-use crate::report::{LogFile, Progress, Reporter, StatsFile, kimg};
+use crate::report::{Growth, LogFile, Progress, Reporter, StatsFile, kimg};
 use crate::run_folder::RunFolder;
 use crate::samples::SampleGrid;
 use crate::schedule::Schedule;
@@ -126,13 +127,28 @@ impl<'a> Run<'a> {
     fn train(&mut self, stop: &AtomicBool) -> Result<Outcome, TrainError> {
         while !self.schedule.is_complete(self.images_seen()) && !stop.load(Ordering::Relaxed) {
             let before = self.images_seen();
+            let resolution = self.stepper.position().resolution;
             // An error of the step itself leaves a state that isn't worth saving.
             let stats = self.stepper.step(&mut self.feed)?;
-            let result = self.after_step(before, &stats);
+            let result = self
+                .note_growth(resolution)
+                .and_then(|()| self.after_step(before, &stats));
             self.or_save(result)?;
         }
         let result = self.finish();
         self.or_save(result)
+    }
+
+    /// Notes that a resolution has entered, if it did: the one before was `resolution`.
+    fn note_growth(&mut self, resolution: usize) -> Result<(), TrainError> {
+        let position = *self.stepper.position();
+        if position.resolution == resolution {
+            return Ok(());
+        }
+        self.note(&format!(
+            "{0}x{0} fades in: batch {1}, learning rate {2}",
+            position.resolution, position.batch, position.g_lr
+        ))
     }
 
     /// Reports a step that started at `before` pictures, and saves where that is due.
@@ -167,14 +183,16 @@ impl<'a> Run<'a> {
 
     /// Reports a tick, complete or cut short by the end of the run.
     fn report(&mut self, tick: u64) -> Result<(), TrainError> {
-        let report = self.meter.finish_tick(tick, self.images_seen());
+        let growth = self.growth();
+        let report = self.meter.finish_tick(tick, self.images_seen(), growth);
         self.reporter.tick(&report)
     }
 
     /// Writes a checkpoint and a grid of generated pictures.
     fn save(&mut self) -> Result<(), TrainError> {
         let start = Instant::now();
-        let (images_seen, batch) = (self.images_seen(), self.recipe.config.batch);
+        let images_seen = self.images_seen();
+        let Position { lod, batch, .. } = *self.stepper.position();
         let state = self.stepper.state();
         let path = self.folder.snapshot(images_seen, batch);
         Snapshot::write(&path, &self.recipe, state, &self.feed.sampler)?;
@@ -186,10 +204,10 @@ impl<'a> Run<'a> {
         );
         self.saved = Some((images_seen, path));
         let config = self.recipe.config.generator.clone();
-        let generator = TrainedGenerator::from_weights(config, &state.g_ema)?;
+        let generator = TrainedGenerator::from_weights(config, &state.g_ema, lod)?;
         let fakes = self.folder.fakes(images_seen, batch);
         self.samples
-            .save_fakes(&generator, self.recipe.config.batch_gpu, &fakes)?;
+            .save_fakes(&generator, self.stepper.batch_gpu(), &fakes)?;
         self.meter.add_maintenance(start.elapsed());
         self.note(&note)
     }
@@ -228,6 +246,15 @@ impl<'a> Run<'a> {
 
     fn images_seen(&self) -> u64 {
         self.stepper.state().images_seen
+    }
+
+    /// How far the networks have grown, where they do.
+    fn growth(&self) -> Option<Growth> {
+        let Position {
+            lod, resolution, ..
+        } = *self.stepper.position();
+        let grows = self.recipe.config.growing.is_some();
+        grows.then_some(Growth { lod, resolution })
     }
 
     fn note(&mut self, line: &str) -> Result<(), TrainError> {

@@ -4,11 +4,12 @@ use candle_core::{DType, Device, Result, Shape, Tensor, bail};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
-use stylegan_discriminator::Discriminator;
+use stylegan_discriminator::{Discriminator, LabelHead};
 use stylegan_losses as losses;
 use stylegan_losses::AdversarialLoss;
 use stylegan_mapping::broadcast;
 use stylegan_ops::autograd::{Gradients, backward_for};
+use stylegan_ops::growing::Lod;
 use stylegan_synthesis::{Generator, NoiseMode};
 
 use super::DIVERGED;
@@ -36,6 +37,16 @@ impl Networks {
             d_frozen: Discriminator::new(d, state.d.frozen_var_builder())?,
         })
     }
+
+    /// The same networks at another level of detail.
+    pub(super) fn at_lod(&self, lod: Lod) -> Result<Self> {
+        Ok(Self {
+            g: self.g.at_lod(lod)?,
+            g_frozen: self.g_frozen.at_lod(lod)?,
+            d: self.d.at_lod(lod)?,
+            d_frozen: self.d_frozen.at_lod(lod)?,
+        })
+    }
 }
 
 /// The generator's inputs of one pass.
@@ -49,8 +60,14 @@ pub(super) struct Latents {
 }
 
 /// What the phases of a step work with.
+///
+/// All images have the active resolution of the networks. With `halvings` of the full one,
+/// a penalty on the gradient with respect to full-size images, of which the network takes the means of
+/// `4^halvings` pixels each, would see `1 / 2^halvings` of the norm of the gradient with respect to the
+/// active ones. Penalties are those of the full size.
 pub(super) struct Phases<'a> {
     pub(super) networks: &'a Networks,
+    /// With the numbers of the position.
     pub(super) config: &'a TrainingConfig,
     pub(super) rng: &'a mut ChaCha8Rng,
     pub(super) device: Device,
@@ -73,16 +90,35 @@ impl Phases<'_> {
                 let z = self.normal(shape)?;
                 let labels = data.labels(n, self.rng)?;
                 let labels = labels.map(|c| c.to_device(&self.device)).transpose()?;
-                let probability = self.config.loss.style_mixing_prob;
-                let num_ws = self.config.generator.synthesis.num_ws();
-                let cutoff = losses::style_mixing_cutoff(probability, num_ws, self.rng)?;
-                let mixing = match cutoff {
+                let mixing = match self.draw_cutoff()? {
                     Some(cutoff) => Some((self.normal(shape)?, cutoff)),
                     None => None,
                 };
                 Ok(Latents { z, labels, mixing })
             })
             .collect()
+    }
+
+    /// The layer from which on a second w takes over, among those that are active; none where there are no
+    /// two layers to mix.
+    pub(super) fn draw_cutoff(&mut self) -> Result<Option<usize>> {
+        let layers = self.config.generator.synthesis.ws_at(self.resolution()).end;
+        match layers {
+            ..2 => Ok(None),
+            _ => losses::style_mixing_cutoff(self.config.loss.style_mixing_prob, layers, self.rng),
+        }
+    }
+
+    /// The side of the images that the networks work on.
+    fn resolution(&self) -> usize {
+        let full = self.config.generator.synthesis.img_resolution;
+        self.networks.g.lod().resolution(full)
+    }
+
+    /// How much shorter than the gradient with respect to active images the one with respect to full-size
+    /// images is.
+    fn full_size_norm(&self) -> f64 {
+        0.5f64.powi(self.networks.d.lod().halvings() as i32)
     }
 
     /// Gradients of the adversarial loss for the generator, and the w of all images.
@@ -98,12 +134,16 @@ impl Phases<'_> {
             let (w, ws) = ws(&self.networks.g, latents)?;
             all_w.push(w.detach());
             let synthesis = self.networks.g.synthesis();
-            let images = synthesis.forward(&ws, &mut NoiseMode::Random(self.rng))?;
+            let images = synthesis.forward_active(&ws, &mut NoiseMode::Random(self.rng))?;
             let labels = latents.labels.as_ref();
-            let logits = self.networks.d_frozen.forward(&images, labels)?;
+            let (logits, class_loss) = self.judge(&self.networks.d_frozen, &images, labels)?;
             let loss = self.config.loss.adversarial.generator(&logits)?;
-            let loss = (loss.mean_all()? * share)?;
+            let mut loss = (loss.mean_all()? * share)?;
             stats.loss_g += self.finite(Phase::Gmain, "the loss", &loss)?;
+            if let Some(class_loss) = class_loss {
+                let weight = self.config.loss.classifier_weight * share;
+                loss = (loss + (class_loss * weight)?)?;
+            }
             gradients.accumulate(backward_for(&loss, &self.g_params)?)?;
         }
         Ok((gradients, Tensor::cat(&all_w, 0)?))
@@ -111,8 +151,8 @@ impl Phases<'_> {
 
     /// The noise images of path length regularization for all passes of a phase, `n` each.
     pub(super) fn draw_image_noise(&mut self, n: usize) -> Result<Vec<Tensor>> {
-        let config = &self.config.generator.synthesis;
-        let (side, channels) = (config.img_resolution, config.img_channels);
+        let side = self.resolution();
+        let channels = self.config.generator.synthesis.img_channels;
         (0..self.config.rounds())
             .map(|_| losses::path_length_noise(&self.normal((n, channels, side, side))?))
             .collect()
@@ -139,7 +179,7 @@ impl Phases<'_> {
             let synthesis = self.networks.g.synthesis();
             let mut noise = NoiseMode::Random(self.rng);
             let path_length = losses::path_length(&ws, image_noise, mean, loss.pl_decay, |ws| {
-                synthesis.forward(ws, &mut noise)
+                synthesis.forward_active(ws, &mut noise)
             })?;
             let penalty = (path_length.penalty.mean_all()? * share)?;
             let penalty = self.finite(Phase::Greg, "the path length penalty", &penalty)?;
@@ -154,8 +194,8 @@ impl Phases<'_> {
         Ok((gradients, mean_after))
     }
 
-    /// Gradients of the discriminator's loss. Generated and real images go through one after the
-    /// other, so that only one graph is held at a time.
+    /// Gradients of the discriminator's loss, with R1 and R2 where they have no interval. Generated and
+    /// real images go through one after the other, so that only one graph is held at a time.
     pub(super) fn d_main(
         &mut self,
         reals: &[Reals],
@@ -163,21 +203,41 @@ impl Phases<'_> {
         stats: &mut StepStats,
     ) -> Result<Gradients> {
         let loss = &self.config.loss;
-        let d = &self.networks.d;
         let share = 1. / latents.len() as f64;
+        let squared_norm_share = self.full_size_norm().powi(2) * share;
+        let with_regularizers = loss.regularizes_discriminator() && loss.d_reg_interval.is_none();
+        let [r1_gamma, r2_gamma] = match with_regularizers {
+            true => [loss.r1_gamma, loss.r2_gamma],
+            false => [0., 0.],
+        };
         let mut gradients = Gradients::default();
         for (real, latents) in reals.iter().zip(latents) {
             let fakes = self.generate(latents)?;
-            let logits = d.forward(&fakes, latents.labels.as_ref())?;
+            let labels = latents.labels.as_ref();
+            let (logits, class_loss, r2) = self.judge_with(r2_gamma, &fakes, labels)?;
             let fake_loss = loss.adversarial.discriminator_fake(&logits)?;
-            let fake_loss = (fake_loss.mean_all()? * share)?;
+            let mut fake_loss = (fake_loss.mean_all()? * share)?;
             stats.loss_d +=
                 self.finite(Phase::Dmain, "the loss of generated images", &fake_loss)?;
             stats.score_fake += number(&logits.mean_all()?)? * share;
             stats.sign_fake += number(&logits.sign()?.mean_all()?)? * share;
+            if let Some(class_loss) = class_loss {
+                let class_loss = (class_loss * share)?;
+                add(&mut stats.class_loss_fake, number(&class_loss)?);
+                fake_loss = (fake_loss + (class_loss * loss.classifier_weight)?)?;
+            }
+            if let Some(r2) = r2 {
+                let penalty = (r2 * squared_norm_share)?;
+                add(
+                    &mut stats.r2_penalty,
+                    self.finite(Phase::Dmain, "R2", &penalty)?,
+                );
+                fake_loss = (fake_loss + (penalty * (r2_gamma / 2.))?)?;
+            }
             gradients.accumulate(backward_for(&fake_loss, &self.d_params)?)?;
 
-            let logits = d.forward(&real.images, real.labels.as_ref())?;
+            let labels = real.labels.as_ref();
+            let (logits, class_loss, r1) = self.judge_with(r1_gamma, &real.images, labels)?;
             let real_loss = loss.adversarial.discriminator_real(&logits)?;
             let mut real_loss = (real_loss.mean_all()? * share)?;
             stats.loss_d += self.finite(Phase::Dmain, "the loss of real images", &real_loss)?;
@@ -186,6 +246,19 @@ impl Phases<'_> {
             if loss.adversarial == AdversarialLoss::WganGp && loss.drift > 0. {
                 let drift = losses::drift(&logits)?.mean_all()?;
                 real_loss = (real_loss + (drift * (loss.drift * share))?)?;
+            }
+            if let Some(class_loss) = class_loss {
+                let class_loss = (class_loss * share)?;
+                add(&mut stats.class_loss_real, number(&class_loss)?);
+                real_loss = (real_loss + (class_loss * loss.classifier_weight)?)?;
+            }
+            if let Some(r1) = r1 {
+                let penalty = (r1 * squared_norm_share)?;
+                add(
+                    &mut stats.r1_penalty,
+                    self.finite(Phase::Dmain, "R1", &penalty)?,
+                );
+                real_loss = (real_loss + (penalty * (r1_gamma / 2.))?)?;
             }
             gradients.accumulate(backward_for(&real_loss, &self.d_params)?)?;
 
@@ -201,12 +274,52 @@ impl Phases<'_> {
         Ok(gradients)
     }
 
+    /// The logits of images and, where the discriminator also names their classes, the mean loss of that.
+    fn judge(
+        &self,
+        d: &Discriminator,
+        images: &Tensor,
+        labels: Option<&Tensor>,
+    ) -> Result<(Tensor, Option<Tensor>)> {
+        match labels {
+            Some(labels) if self.config.discriminator.label_head == LabelHead::Classifier => {
+                let (logits, class_logits) = d.forward_with_classes(images)?;
+                let class_loss = losses::auxiliary_classifier(&class_logits, labels)?;
+                Ok((logits, Some(class_loss.mean_all()?)))
+            }
+            _ => Ok((d.forward(images, labels)?, None)),
+        }
+    }
+
+    /// What the discriminator [judges](Self::judge) and, unless `gamma` is 0, the mean of R1 (or R2) of the
+    /// same pass: it costs a second pass where it is computed by itself.
+    fn judge_with(
+        &self,
+        gamma: f64,
+        images: &Tensor,
+        labels: Option<&Tensor>,
+    ) -> Result<(Tensor, Option<Tensor>, Option<Tensor>)> {
+        let d = &self.networks.d;
+        if gamma == 0. {
+            let (logits, class_loss) = self.judge(d, images, labels)?;
+            return Ok((logits, class_loss, None));
+        }
+        let mut class_loss = None;
+        let r1 = losses::r1_penalty(images, |x| {
+            let (logits, of_classes) = self.judge(d, x, labels)?;
+            class_loss = of_classes;
+            Ok(logits)
+        })?;
+        Ok((r1.logits, class_loss, Some(r1.penalty.mean_all()?)))
+    }
+
     /// WGAN-GP's penalty between real and generated images, under the real images' labels.
-    fn wgan_penalty(&mut self, real: &Reals, fakes: &Tensor) -> Result<Tensor> {
+    pub(super) fn wgan_penalty(&mut self, real: &Reals, fakes: &Tensor) -> Result<Tensor> {
         let n = fakes.dim(0)?;
         let eps: Vec<f32> = (0..n).map(|_| self.rng.random()).collect();
         let eps = Tensor::from_vec(eps, (n, 1, 1, 1), &self.device)?;
-        let target = self.config.loss.gp_target;
+        // (norm * scale / target - 1)^2: the norm is that of the full size.
+        let target = self.config.loss.gp_target / self.full_size_norm();
         let penalty = losses::wgan_gp(&real.images, fakes, &eps, target, |x| {
             self.networks.d.forward(x, real.labels.as_ref())
         })?;
@@ -223,7 +336,7 @@ impl Phases<'_> {
     ) -> Result<Gradients> {
         let loss = &self.config.loss;
         let d = &self.networks.d;
-        let share = 1. / reals.len() as f64;
+        let share = self.full_size_norm().powi(2) / reals.len() as f64;
         let mut gradients = Gradients::default();
         if loss.r1_gamma > 0. {
             for real in reals {
@@ -257,7 +370,7 @@ impl Phases<'_> {
         let (_, ws) = ws(generator, latents)?;
         generator
             .synthesis()
-            .forward(&ws, &mut NoiseMode::Random(self.rng))
+            .forward_active(&ws, &mut NoiseMode::Random(self.rng))
     }
 
     /// Standard normal numbers, drawn on the CPU.

@@ -80,6 +80,10 @@ pub struct StepStats {
     pub sign_real: f64,
     /// The sign of the logit of generated images.
     pub sign_fake: f64,
+    /// The auxiliary classifier's loss on real images, without its weight.
+    pub class_loss_real: Option<f64>,
+    /// The auxiliary classifier's loss on generated images, without its weight.
+    pub class_loss_fake: Option<f64>,
     /// R1 without its weight.
     pub r1_penalty: Option<f64>,
     /// R2 without its weight.

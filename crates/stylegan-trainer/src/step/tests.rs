@@ -2,6 +2,7 @@
 
 mod accumulation;
 mod gradients;
+mod growing;
 mod run;
 
 use candle_core::{DType, Device, Result, Tensor};
@@ -56,6 +57,7 @@ fn config(
         ema: EmaConfig::default(),
         batch: 8,
         batch_gpu: 4,
+        growing: None,
         seed: 7,
     }
 }

@@ -7,20 +7,23 @@ use stylegan_losses::AdversarialLoss;
 use stylegan_ops::autograd::{Gradients, backward};
 use stylegan_ops::nn::Architecture::{Orig, Resnet, Skip};
 
-use super::super::{Phase, StepStats, TrainingData};
+use super::super::{Phase, StepStats, Stepper};
 use super::{Toy, config, default_config, images, magnitude, stepper};
 use crate::config::TrainingConfig;
 
 /// The parameters of a phase's network whose gradient is zero or absent.
 fn without_gradient(config: &TrainingConfig, phase: Phase) -> Result<BTreeSet<String>> {
-    let mut stepper = stepper(config);
+    without_gradient_in(&mut stepper(config), phase)
+}
+
+/// Of the parameters that take part where the stepper stands, those whose gradient is zero or absent.
+pub(super) fn without_gradient_in(stepper: &mut Stepper, phase: Phase) -> Result<BTreeSet<String>> {
     let params = match phase {
         Phase::Gmain | Phase::Greg => stepper.g_params.clone(),
         Phase::Dmain | Phase::Dreg => stepper.d_params.clone(),
     };
-    let (mut data, mut stats) = (Toy::new(config), StepStats::default());
-    let reals = (0..config.rounds()).map(|_| data.reals(config.batch_gpu));
-    let reals = reals.collect::<Result<Vec<_>>>()?;
+    let (mut data, mut stats) = (Toy::new(&stepper.config), StepStats::default());
+    let reals = stepper.draw_reals(&mut data)?;
     let gradients = match phase {
         Phase::Gmain => stepper.g_main(&mut data, &mut stats),
         Phase::Greg => stepper.g_reg(1., &mut data, &mut stats),
@@ -37,7 +40,7 @@ fn without_gradient(config: &TrainingConfig, phase: Phase) -> Result<BTreeSet<St
     Ok(zero.map(|(name, _)| name).collect())
 }
 
-fn names(names: &[&str]) -> BTreeSet<String> {
+pub(super) fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| name.to_string()).collect()
 }
 

@@ -7,14 +7,14 @@ use stylegan_checkpoint::Checkpoint;
 use stylegan_losses::AdversarialLoss;
 use stylegan_ops::nn::Architecture::{Resnet, Skip};
 
-use super::super::{Phase, Regularization, Stepper, d_hyper, g_hyper};
-use super::{Toy, config, default_config, stepper};
+use super::super::{Phase, Regularization, StepStats, Stepper, d_hyper, g_hyper};
+use super::{Toy, config, default_config, magnitude, stepper};
 use crate::adam::AdamParams;
 use crate::config::TrainingConfig;
 use crate::state::TrainingState;
 
 /// All numbers of a state, as they would be saved.
-fn snapshot(
+pub(super) fn snapshot(
     config: &TrainingConfig,
     state: &TrainingState,
 ) -> (serde_json::Value, BTreeMap<String, Vec<u32>>) {
@@ -168,6 +168,35 @@ fn without_intervals_regularizers_join_the_main_step() -> Result<()> {
     }
     let state = stepper.state();
     assert_eq!((state.g_adam.steps(), state.d_adam.steps()), (2, 2));
+    Ok(())
+}
+
+#[test]
+fn r1_and_r2_in_the_main_step_have_the_gradients_of_passes_of_their_own() -> Result<()> {
+    let mut config = default_config();
+    config.loss.r2_gamma = 3.;
+    let gradients = |interval: Option<usize>| -> Result<Vec<Tensor>> {
+        let mut config = config.clone();
+        config.loss.d_reg_interval = interval;
+        let (mut stepper, mut data) = (stepper(&config), Toy::new(&config));
+        let (reals, mut stats) = (stepper.draw_reals(&mut data)?, StepStats::default());
+        let mut phases = stepper.phases();
+        let latents = phases.draw_latents(config.batch_gpu, &mut data)?;
+        let random = phases.rng.clone();
+        let mut gradients = phases.d_main(&reals, &latents, &mut stats)?;
+        if interval.is_some() {
+            // The same images as in the main step.
+            *phases.rng = random;
+            gradients.accumulate(phases.d_reg(1., &reals, &latents, &mut stats)?)?;
+        }
+        assert!(stats.r1_penalty.is_some() && stats.r2_penalty.is_some());
+        let of = |(name, var): &(String, Tensor)| gradients.require(name, var).cloned();
+        stepper.d_params.iter().map(of).collect()
+    };
+    for (joined, separate) in gradients(None)?.iter().zip(&gradients(Some(16))?) {
+        let difference = magnitude(&(joined - separate)?);
+        assert!(difference <= 1e-4 * magnitude(separate), "{difference}");
+    }
     Ok(())
 }
 
