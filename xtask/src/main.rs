@@ -1,14 +1,16 @@
-//! The command line of stylegan-rs: `cargo xtask train`, `generate`, `metrics` and `plot`.
+//! The command line of stylegan-rs: `cargo xtask train`, `generate`, `style-mixing`, `metrics` and `plot`.
 //!
 //! Logs go to standard error, results (paths of what was written) to standard output.
 
 mod device;
 mod generate;
 mod metrics;
+mod pictures;
 mod plot;
 mod process;
 mod progress;
 mod seeds;
+mod style_mixing;
 mod train;
 
 use std::fmt::Display;
@@ -24,7 +26,7 @@ use crate::progress::Terminal;
 /// Graphs of deep networks are freed recursively. Memory that is not touched costs nothing.
 const STACK_BYTES: usize = 256 << 20;
 
-/// Train StyleGAN2 on your pictures, and make new ones with it.
+/// Train ProGAN, StyleGAN and StyleGAN2 on your pictures, and make new ones with them.
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask", version, max_term_width = 110)]
 struct Cli {
@@ -44,6 +46,7 @@ struct Cli {
 enum Command {
     Train(Box<train::Args>),
     Generate(generate::Args),
+    StyleMixing(style_mixing::Args),
     Metrics(metrics::Args),
     Plot(plot::Args),
 }
@@ -82,6 +85,7 @@ fn run(cli: &Cli, terminal: &Terminal) -> Result<()> {
     rayon::scope(|_| match &cli.command {
         Command::Train(args) => train::run(args, terminal),
         Command::Generate(args) => generate::run(args, terminal),
+        Command::StyleMixing(args) => style_mixing::run(args, terminal),
         Command::Metrics(args) => metrics::run(args, terminal),
         Command::Plot(args) => plot::run(args, terminal),
     })

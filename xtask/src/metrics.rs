@@ -1,4 +1,6 @@
-//! `metrics`: numbers that say how good generated pictures are.
+//! `metrics`: numbers that say how good generated pictures are, and what a network does inside.
+
+pub mod feature_maps;
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,7 @@ use stylegan_synthesis::NoiseMode;
 use stylegan_trainer::TrainedGenerator;
 
 use crate::device::DeviceChoice;
+use crate::pictures;
 use crate::print_result;
 use crate::progress::Terminal;
 
@@ -33,7 +36,7 @@ sharpness and texture are right, 16x16 whether the large shapes are; colours don
 The last line is for colours and their places in the picture, in steps of 0 to 255. Compare only
 numbers of the same resolution and the same number of pictures.";
 
-/// Measure how good generated pictures are
+/// Measure how good generated pictures are, and what a network does inside
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -43,15 +46,17 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Metric {
     Swd(SwdArgs),
+    FeatureMaps(feature_maps::Args),
 }
 
 /// Sliced Wasserstein distance between real and generated pictures, as in the ProGAN paper
 #[derive(Debug, clap::Args)]
 #[command(after_help = SWD_EXAMPLES)]
 struct SwdArgs {
-    /// Folder (nested) or zip of real pictures, such as those of the training
+    /// Folder (nested) or zip of real pictures, such as those of the training [default: built-in
+    /// portraits]
     #[arg(long, value_name = "DIR|ZIP")]
-    reals: PathBuf,
+    reals: Option<PathBuf>,
 
     /// Folder (nested) or zip of generated pictures
     #[arg(
@@ -93,6 +98,7 @@ struct SwdArgs {
 pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     match &args.metric {
         Metric::Swd(args) => swd(args, terminal),
+        Metric::FeatureMaps(args) => feature_maps::run(args, terminal),
     }
 }
 
@@ -112,8 +118,8 @@ fn swd(args: &SwdArgs, terminal: &Terminal) -> Result<()> {
 }
 
 fn two_datasets(args: &SwdArgs, fakes: &Path, terminal: &Terminal) -> Result<[PictureSet; 2]> {
-    let [reals, fakes] = [&args.reals, fakes].map(|path| open(path, args.resolution, false));
-    let [reals, fakes] = [reals?, fakes?];
+    let reals = open(args.reals.as_deref(), args.resolution, false)?;
+    let fakes = open(Some(fakes), args.resolution, false)?;
     let available = reals.len().min(fakes.len());
     let count = count(args.count, available, available)?;
     terminal.line(&format!("reals: {}", described(&reals, count)));
@@ -130,7 +136,7 @@ fn dataset_and_network(
     terminal: &Terminal,
 ) -> Result<[PictureSet; 2]> {
     let device = args.device.open("metrics")?;
-    let generator = TrainedGenerator::load(network, &device)?;
+    let generator = pictures::load(network, &device, terminal)?;
     let own = generator.config.synthesis.img_resolution;
     let resolution = args.resolution.unwrap_or(own);
     ensure!(
@@ -138,7 +144,7 @@ fn dataset_and_network(
         "--resolution {resolution}: the network makes pictures of {own}x{own}; leave the option out"
     );
     let labelled = generator.config.c_dim > 0;
-    let reals = open(&args.reals, Some(resolution), labelled)?;
+    let reals = open(args.reals.as_deref(), Some(resolution), labelled)?;
     let count = count(args.count, DEFAULT_FAKES, reals.len())?;
     terminal.line(&format!("reals: {}", described(&reals, count)));
     terminal.line(&format!(
@@ -151,9 +157,9 @@ fn dataset_and_network(
     Ok([chosen, fakes])
 }
 
-fn open(path: &Path, resolution: Option<usize>, cond: bool) -> Result<Dataset> {
+fn open(path: Option<&Path>, resolution: Option<usize>, cond: bool) -> Result<Dataset> {
     Ok(Dataset::open(&DatasetOptions {
-        path: Some(path.to_path_buf()),
+        path: path.map(Path::to_path_buf),
         resolution,
         cond,
         ..DatasetOptions::default()

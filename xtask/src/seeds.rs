@@ -1,9 +1,9 @@
-//! `--seeds`: lists of numbers and ranges, and `--grid`.
+//! Lists of numbers and ranges, such as `--seeds`, and `--grid`.
 
 use std::str::FromStr;
 
 /// More than anyone wants, less than what a mistyped range would allocate.
-const MAX_SEEDS: u64 = 1_000_000;
+const MOST: u64 = 1_000_000;
 
 /// Seeds from a list such as `0-15,85`, in the order given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,27 +13,32 @@ impl FromStr for Seeds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut seeds = Vec::new();
-        for part in text.split(',').map(str::trim) {
-            let (first, last) = match part.split_once('-') {
-                Some((first, last)) => (seed(first)?, seed(last)?),
-                None => (seed(part)?, seed(part)?),
-            };
-            if last < first {
-                return Err(format!(
-                    "the range {part} ends before it starts; write {last}-{first}"
-                ));
-            }
-            if seeds.len() as u64 + u64::from(last - first) >= MAX_SEEDS {
-                return Err(format!("more than {MAX_SEEDS} seeds"));
-            }
-            seeds.extend(first..=last);
-        }
-        Ok(Self(seeds))
+        numbers(text).map(Self)
     }
 }
 
-fn seed(text: &str) -> Result<u32, String> {
+/// The numbers of a list such as `0-15,85`, in the order given.
+pub fn numbers(text: &str) -> Result<Vec<u32>, String> {
+    let mut numbers = Vec::new();
+    for part in text.split(',').map(str::trim) {
+        let (first, last) = match part.split_once('-') {
+            Some((first, last)) => (number(first)?, number(last)?),
+            None => (number(part)?, number(part)?),
+        };
+        if last < first {
+            return Err(format!(
+                "the range {part} ends before it starts; write {last}-{first}"
+            ));
+        }
+        if numbers.len() as u64 + u64::from(last - first) >= MOST {
+            return Err(format!("more than {MOST} numbers"));
+        }
+        numbers.extend(first..=last);
+    }
+    Ok(numbers)
+}
+
+fn number(text: &str) -> Result<u32, String> {
     let parsed = text.trim().parse();
     parsed.map_err(|_| {
         format!(
@@ -87,7 +92,7 @@ mod tests {
         assert!(error("1,,2").starts_with("\"\" is not a number"));
         assert!(error("a").contains("write e.g. 0-15,85"));
         assert!(error("-3").starts_with("\"\" is not a number"));
-        assert_eq!(error("0-4294967295"), "more than 1000000 seeds");
+        assert_eq!(error("0-4294967295"), "more than 1000000 numbers");
     }
 
     #[test]

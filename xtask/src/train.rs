@@ -9,7 +9,9 @@ use anyhow::{Context, Result};
 use clap::builder::TypedValueParser;
 use clap::builder::{PossibleValuesParser, ValueParser};
 use stylegan_losses::AdversarialLoss;
-use stylegan_trainer::options::{DataOptions, NetworkOptions, ScheduleOptions, TrainingOptions};
+use stylegan_trainer::options::{
+    DataOptions, GrowingOptions, NetworkOptions, ScheduleOptions, TrainingOptions,
+};
 use stylegan_trainer::{Outcome, Plan, Preset, TrainOptions, train};
 
 use crate::device::DeviceChoice;
@@ -26,12 +28,15 @@ Examples:
         --resolution 32 --kimg 60 --tick 1 --snap 5
   Train on a folder or zip of pictures, resized to 64x64:
     cargo xtask train --data pictures.zip --resolution 64 --mirror
+  Train a StyleGAN, which grows from 8x8 pictures to 16x16 and so on, in shorter phases than the paper's:
+    cargo xtask train --cfg stylegan1 --data pictures.zip --resolution 64 \\
+        --lod-training-kimg 60 --lod-transition-kimg 60 --kimg 500
   Go on with a run that was interrupted (Ctrl-C saves before it ends):
     cargo xtask train --resume runs/00000-portraits-auto-batch16
 
 Pictures (fakes*.png), checkpoints and logs are written to a new folder under --outdir.";
 
-/// Train a StyleGAN2 on pictures
+/// Train a StyleGAN2, a StyleGAN or a ProGAN on pictures
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -43,6 +48,8 @@ pub struct Args {
     network: NetworkArgs,
     #[command(flatten)]
     training: TrainingArgs,
+    #[command(flatten)]
+    growing: GrowingArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -54,11 +61,12 @@ struct RunArgs {
 
     /// Go on from a checkpoint: a run folder goes on in place from its newest one, a file starts a
     /// new run folder; options given beside it must agree with the checkpoint, except --kimg, --tick,
-    /// --snap, --batch-gpu, --outdir, --data, --lr, --gamma, --pl-weight and --mixing-prob
+    /// --snap, --batch-gpu, --outdir, --data, --lr, --gamma, --pl-weight, --mixing-prob and --ema-kimg
     #[arg(long, value_name = "FILE|RUN")]
     resume: Option<PathBuf>,
 
-    /// Length of the training in thousands of pictures shown [default: 25000, cifar 100000]
+    /// Length of the training in thousands of pictures shown [default: 25000, cifar 100000,
+    /// progan and stylegan1-a 12000]
     #[arg(long)]
     kimg: Option<f64>,
 
@@ -123,11 +131,11 @@ struct NetworkArgs {
     #[arg(long, value_name = "N")]
     z_dim: Option<usize>,
 
-    /// Length of the intermediate latent w [default: 512]
+    /// Length of the intermediate latent w [default: 512; progan has none]
     #[arg(long, value_name = "N")]
     w_dim: Option<usize>,
 
-    /// Layers that map z to w, 1 to 8 [default: by --cfg]
+    /// Layers that map z to w, 1 to 8 [default: by --cfg; progan has none]
     #[arg(long, value_name = "N")]
     mapping_layers: Option<usize>,
 }
@@ -135,23 +143,24 @@ struct NetworkArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Training")]
 struct TrainingArgs {
-    /// Set of hyperparameters that the options below start from [default: auto]
+    /// Family of networks, and set of hyperparameters that the options below start from; stylegan1-a to
+    /// stylegan1-f are the steps from progan to stylegan1 [default: auto, a StyleGAN2]
     #[arg(long, value_parser = preset_parser())]
     cfg: Option<Preset>,
 
-    /// Pictures per training step [default: by --cfg]
+    /// Pictures per training step, at all resolutions [default: by --cfg]
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
 
-    /// Pictures that are in memory at once; a step adds up as many passes as it needs [default: --batch]
+    /// Pictures that are in memory at once; a step adds up as many passes as it needs [default: the largest batch]
     #[arg(long, value_name = "N")]
     batch_gpu: Option<usize>,
 
-    /// Learning rate of Adam [default: by --cfg]
+    /// Learning rate of Adam, at all resolutions [default: by --cfg]
     #[arg(long)]
     lr: Option<f64>,
 
-    /// Adversarial loss [default: logistic]
+    /// Adversarial loss [default: logistic, progan wgan-gp]
     #[arg(long, value_parser = loss_parser())]
     loss: Option<AdversarialLoss>,
 
@@ -159,13 +168,37 @@ struct TrainingArgs {
     #[arg(long)]
     gamma: Option<f64>,
 
-    /// Weight of path length regularization, 0 for none [default: 2, cifar 0]
+    /// Weight of path length regularization, 0 for none [default: 2; 0 for cifar and
+    /// all that grow]
     #[arg(long, value_name = "WEIGHT")]
     pl_weight: Option<f64>,
 
-    /// How often two latents share a picture while training [default: 0.9, cifar 0]
+    /// How often two latents share a picture while training [default: 0.9; 0 for cifar,
+    /// progan and stylegan1-a to -e]
     #[arg(long, value_name = "PROBABILITY")]
     mixing_prob: Option<f64>,
+
+    /// Half-life of the averaged generator's weights, which pictures are made with, in thousands of pictures;
+    /// short runs want less than the presets' [default: by --cfg]
+    #[arg(long, value_name = "KIMG")]
+    ema_kimg: Option<f64>,
+}
+
+/// A resolution is trained as it is, then the next one, twice as large, fades in, and so on.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Growing (stylegan1, progan, stylegan1-a to -f)")]
+struct GrowingArgs {
+    /// Resolution that training starts at [default: 8; progan and stylegan1-a 4]
+    #[arg(long, value_name = "PIXELS")]
+    lod_initial_resolution: Option<usize>,
+
+    /// Thousands of pictures that a resolution is trained on before the next one fades in [default: 600]
+    #[arg(long, value_name = "KIMG")]
+    lod_training_kimg: Option<f64>,
+
+    /// Thousands of pictures over which a resolution fades in [default: 600]
+    #[arg(long, value_name = "KIMG")]
+    lod_transition_kimg: Option<f64>,
 }
 
 fn preset_parser() -> ValueParser {
@@ -181,6 +214,7 @@ fn loss_parser() -> ValueParser {
 impl Args {
     fn options(&self) -> TrainOptions {
         let (run, data, n, t) = (&self.run, &self.data, &self.network, &self.training);
+        let growing = &self.growing;
         TrainOptions {
             preset: t.cfg,
             seed: run.seed,
@@ -206,6 +240,12 @@ impl Args {
                 lr: t.lr,
                 pl_weight: t.pl_weight,
                 mixing_prob: t.mixing_prob,
+                ema_kimg: t.ema_kimg,
+            },
+            growing: GrowingOptions {
+                lod_initial_resolution: growing.lod_initial_resolution,
+                lod_training_kimg: growing.lod_training_kimg,
+                lod_transition_kimg: growing.lod_transition_kimg,
             },
             schedule: ScheduleOptions {
                 kimg: run.kimg,

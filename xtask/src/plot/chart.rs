@@ -1,51 +1,27 @@
-//! Draws the panels.
+//! Draws the curves of runs.
 
 use std::ops::Range;
 
 use anyhow::Result;
-use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::axis::Axis;
+use super::canvas::{
+    Area, FAINT_INK, HUES, LINE_WIDTH, Style, TITLE, axes, document, draw_swatch, px, shortened,
+    write,
+};
 use super::stats::{Run, Tick};
 
 /// Width and height of the picture.
 const SIZE: (u32, u32) = (960, 900);
 
-/// The library has whole coordinates only; finer ones come from a larger canvas, scaled down.
-const SCALE: u32 = 4;
-
 const ROWS_COLUMNS: (usize, usize) = (3, 2);
 
-/// Space around and above a panel.
+/// Space around a panel.
 const MARGIN: u32 = 18;
-const TITLE: u32 = 34;
-
-/// Room for the numbers of the axes.
-const LEFT_LABELS: u32 = 44;
-const BOTTOM_LABELS: u32 = 40;
-
-const FONT: &str = "Helvetica, Arial, sans-serif";
-const INK: RGBColor = RGBColor(55, 60, 66);
-const FAINT_INK: RGBColor = RGBColor(110, 116, 124);
-const AXIS: RGBColor = RGBColor(185, 190, 196);
-const GRID: RGBColor = RGBColor(232, 234, 237);
-
-/// A colour for each run.
-pub const HUES: [RGBColor; 6] = [
-    RGBColor(58, 108, 160),
-    RGBColor(200, 116, 52),
-    RGBColor(86, 140, 90),
-    RGBColor(126, 94, 160),
-    RGBColor(178, 82, 88),
-    RGBColor(60, 142, 140),
-];
 
 /// How much white goes into a run's colour for the curves of a panel.
 const TINTS: [f64; 3] = [0., 0.52, 0.76];
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// One curve of a panel.
 struct Series {
@@ -106,22 +82,13 @@ const PANELS: [Panel; 5] = [
 
 /// The panels of all runs as an SVG document.
 pub fn draw(runs: &[Run]) -> Result<String> {
-    let mut svg = String::new();
-    let (width, height) = (SIZE.0 * SCALE, SIZE.1 * SCALE);
-    {
-        let root = SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area();
-        root.fill(&WHITE)?;
-        let root = root.margin(px(10), px(10), px(6), px(6));
+    document(SIZE, |root| {
         let cells = root.split_evenly(ROWS_COLUMNS);
         for (panel, cell) in PANELS.iter().zip(&cells) {
             draw_panel(panel, runs, cell)?;
         }
-        draw_legend(runs, &cells[PANELS.len()])?;
-        root.present()?;
-    }
-    let canvas = format!("width=\"{width}\" height=\"{height}\"");
-    let shown = format!("width=\"{}\" height=\"{}\"", SIZE.0, SIZE.1);
-    Ok(svg.replacen(&canvas, &shown, 1))
+        draw_legend(runs, &cells[PANELS.len()])
+    })
 }
 
 fn draw_panel(panel: &Panel, runs: &[Run], cell: &Area) -> Result<()> {
@@ -140,20 +107,7 @@ fn draw_panel(panel: &Panel, runs: &[Run], cell: &Area) -> Result<()> {
         .filter_map(|run| run.ticks.last())
         .fold(0., |end: f64, tick| end.max(tick.kimg));
     let values = value_range(&curves, panel.from_zero);
-    let mut chart = ChartBuilder::on(&body)
-        .set_label_area_size(LabelAreaPosition::Left, px(LEFT_LABELS))
-        .set_label_area_size(LabelAreaPosition::Bottom, px(BOTTOM_LABELS))
-        .build_cartesian_2d(Axis::new(0.0..x_end), Axis::new(values))?;
-    chart
-        .configure_mesh()
-        .x_desc("kimg")
-        .label_style(Style::Axis.text())
-        .axis_desc_style(Style::Axis.text())
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(GRID.stroke_width(px(1)))
-        .axis_style(AXIS.stroke_width(px(1)))
-        .set_all_tick_mark_size(px(4))
-        .draw()?;
+    let mut chart = axes(&body, Axis::new(0.0..x_end), Axis::new(values), "kimg")?;
     // The main curves on top.
     for curve in curves.iter().rev() {
         let style = curve_color(curve.run, curve.series, runs.len()).stroke_width(LINE_WIDTH);
@@ -163,9 +117,6 @@ fn draw_panel(panel: &Panel, runs: &[Run], cell: &Area) -> Result<()> {
     }
     Ok(())
 }
-
-/// One and a half pixels.
-const LINE_WIDTH: u32 = SCALE * 3 / 2;
 
 /// One curve of one run; numbers count runs and the panel's series.
 struct Curve {
@@ -225,7 +176,7 @@ fn tinted(RGBColor(r, g, b): RGBColor, series: usize) -> RGBColor {
 fn draw_keys(panel: &Panel, curves: &[Curve], runs: usize, head: &Area) -> Result<()> {
     const KEY_WIDTH: u32 = 72;
     const SWATCH: u32 = 18;
-    let width = head.dim_in_pixel().0 / SCALE;
+    let width = head.dim_in_pixel().0 / px(1);
     let shown = |number: usize| curves.iter().any(|curve| curve.series == number);
     let keys: Vec<usize> = (0..panel.series.len())
         .filter(|&n| shown(n) && !panel.series[n].name.is_empty())
@@ -243,16 +194,10 @@ fn draw_keys(panel: &Panel, curves: &[Curve], runs: usize, head: &Area) -> Resul
     Ok(())
 }
 
-fn draw_swatch(area: &Area, left: u32, width: u32, color: RGBColor) -> Result<()> {
-    let y = TITLE / 2;
-    let ends = vec![at((left, y)), at((left + width, y))];
-    area.draw(&PathElement::new(ends, color.stroke_width(2 * LINE_WIDTH)))?;
-    Ok(())
-}
-
 /// The names of the runs, and how far they are.
 fn draw_legend(runs: &[Run], cell: &Area) -> Result<()> {
     const ROW: u32 = 40;
+    const LONGEST_NAME: usize = 52;
     let (head, mut rest) = cell
         .margin(px(6), px(2), px(MARGIN), px(MARGIN))
         .split_vertically(px(TITLE));
@@ -267,66 +212,17 @@ fn draw_legend(runs: &[Run], cell: &Area) -> Result<()> {
             draw_swatch(&row, 0, 18, HUES[number])?;
             27
         };
-        write(&row, &shortened(&run.name), (indent, TITLE / 2), Style::Key)?;
+        write(
+            &row,
+            &shortened(&run.name, LONGEST_NAME),
+            (indent, TITLE / 2),
+            Style::Key,
+        )?;
         let kimg = run.ticks.last().map_or(0., |tick| tick.kimg);
         let progress = format!("{kimg} kimg");
         write(&row, &progress, (indent, TITLE / 2 + 16), Style::Note)?;
     }
     Ok(())
-}
-
-/// The end of a name that is too long for the legend.
-fn shortened(name: &str) -> String {
-    const MOST: usize = 52;
-    let length = name.chars().count();
-    if length <= MOST {
-        return name.to_string();
-    }
-    let end: String = name.chars().skip(length - MOST + 1).collect();
-    format!("…{end}")
-}
-
-/// Kinds of text.
-#[derive(Clone, Copy)]
-enum Style {
-    Title,
-    Key,
-    Axis,
-    Note,
-}
-
-impl Style {
-    fn text(self) -> TextStyle<'static> {
-        let (size, color) = match self {
-            Self::Title => (15., INK),
-            Self::Key => (13., INK),
-            Self::Axis => (12., FAINT_INK),
-            Self::Note => (12., FAINT_INK),
-        };
-        // The library writes a font 1.24 times smaller than asked for.
-        let font = (FONT, size * 1.24 * f64::from(SCALE)).into_font();
-        let font = match self {
-            Self::Title => font.style(FontStyle::Bold),
-            _ => font,
-        };
-        font.color(&color)
-    }
-}
-
-/// Writes text to the right of a point, centred on its height.
-fn write(area: &Area, text: &str, point: (u32, u32), style: Style) -> Result<()> {
-    let style = style.text().pos(Pos::new(HPos::Left, VPos::Center));
-    area.draw_text(text, &style, at(point))?;
-    Ok(())
-}
-
-/// Pixels of the picture as pixels of the canvas.
-const fn px(pixels: u32) -> u32 {
-    pixels * SCALE
-}
-
-fn at((x, y): (u32, u32)) -> (i32, i32) {
-    (px(x) as i32, px(y) as i32)
 }
 
 #[cfg(test)]
@@ -349,14 +245,5 @@ mod tests {
         assert_eq!(range(&[-100., 100.], true), -112.0..112.);
         assert_eq!(range(&[7.], false), 6.0..8.);
         assert_eq!(range(&[0.], true), 0.0..1.);
-    }
-
-    #[test]
-    fn long_names_keep_their_ends() {
-        assert_eq!(shortened("00000-portraits"), "00000-portraits");
-        let long = format!("{}/00000-portraits", "folder/".repeat(20));
-        let short = shortened(&long);
-        assert_eq!(short.chars().count(), 52);
-        assert!(short.starts_with('…') && short.ends_with("/00000-portraits"));
     }
 }

@@ -25,6 +25,11 @@ pub fn fail(arguments: &[&str]) -> Run {
     run
 }
 
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
 /// The lines on standard error.
 pub fn lines(run: &Run) -> Vec<String> {
     let text = String::from_utf8(run.stderr.clone()).unwrap();

@@ -38,6 +38,41 @@ fn a_batch_that_does_not_split_says_what_to_change() {
 }
 
 #[test]
+fn options_of_growing_are_refused_where_nothing_grows() {
+    let run = fail(&["train", "--lod-training-kimg", "60", "--dry-run"]);
+    let expected = "error: --lod-training-kimg 60: the networks of --cfg auto don't grow; leave the option out, or choose a --cfg whose networks do: stylegan1, progan, stylegan1-a, stylegan1-b, stylegan1-c, stylegan1-d, stylegan1-e, stylegan1-f";
+    assert_eq!(lines(&run), [expected]);
+
+    let stylegan1 = ["train", "--cfg", "stylegan1", "--dry-run"];
+    let error = |more: &[&str]| lines(&fail(&[&stylegan1, more].concat()));
+    let expected = "error: --lod-initial-resolution 10: must be a power of two from 4 to 1024; the nearest is 8 or 16";
+    assert_eq!(error(&["--lod-initial-resolution", "10"]), [expected]);
+    let expected = "error: --lod-transition-kimg -1: must be 0 or more (thousands of pictures)";
+    assert_eq!(error(&["--lod-transition-kimg=-1"]), [expected]);
+    let large = ["--lod-initial-resolution", "32", "--resolution", "16"];
+    let expected = "error: --lod-initial-resolution 32: is more than the 16 pixels of the pictures";
+    assert_eq!(error(&large), [expected]);
+}
+
+#[test]
+fn what_progan_does_not_have_is_refused_with_the_reason() {
+    let progan = ["train", "--cfg", "progan", "--resolution", "8", "--dry-run"];
+    let error = |more: &[&str]| lines(&fail(&[&progan, more].concat()));
+    let why = "--cfg progan has no mapping network: its w is the normalised z, with the label beside it; leave the option out, or choose the width with --z-dim";
+    let expected = format!("error: --w-dim 64: {why}");
+    assert_eq!(error(&["--w-dim", "64"]), [expected]);
+    let expected = format!("error: --mapping-layers 4: {why}");
+    assert_eq!(error(&["--mapping-layers", "4"]), [expected]);
+    let expected = "error: --mixing-prob 0.9: the generator of --cfg progan has no styles to mix; leave the option out";
+    assert_eq!(error(&["--mixing-prob", "0.9"]), [expected]);
+    let gamma = error(&["--gamma", "10"]);
+    assert!(
+        gamma[0].starts_with("error: --gamma 10: R1 isn't part of --loss wgan-gp"),
+        "{gamma:?}"
+    );
+}
+
+#[test]
 fn a_data_folder_without_pictures_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
@@ -172,13 +207,39 @@ fn presets_can_be_used_at_other_resolutions_with_a_note() {
 #[test]
 fn help_names_every_option_and_its_default() {
     let run = xtask(&["train", "--help"]);
-    let help = String::from_utf8(run.stdout).unwrap();
-    let options = "outdir data cfg resolution cond mirror subset batch batch-gpu gamma kimg seed snap tick \
-        channel-base channel-max z-dim w-dim mapping-layers lr pl-weight mixing-prob loss dry-run resume device threads";
-    for option in options.split_whitespace() {
-        assert!(help.contains(&format!("--{option}")), "{option}");
+    let all = String::from_utf8(run.stdout).unwrap();
+    // Examples name options too.
+    let (help, _) = all.split_once("\nExamples:").unwrap();
+    let lines: Vec<&str> = help.lines().map(str::trim).collect();
+    let switches = "cond mirror dry-run";
+    let options = "outdir data cfg resolution subset batch batch-gpu gamma kimg seed snap tick ema-kimg \
+        lod-initial-resolution lod-training-kimg lod-transition-kimg \
+        channel-base channel-max z-dim w-dim mapping-layers lr pl-weight mixing-prob loss resume device threads";
+    let has_value = |option| format!("--{option} <");
+    let is_switch = |option| format!("--{option}");
+    let starts = switches.split(' ').map(is_switch);
+    let starts = starts.chain(options.split_whitespace().map(has_value));
+    for start in starts {
+        let is_it = |line: &&str| match start.ends_with('<') {
+            true => line.starts_with(&start),
+            false => line.split(' ').next() == Some(&start),
+        };
+        assert_eq!(
+            lines.iter().filter(|line| is_it(line)).count(),
+            1,
+            "{start}"
+        );
     }
-    for heading in ["Data:", "Network:", "Training:", "Run:"] {
-        assert!(help.contains(&format!("\n{heading}\n")), "{heading}");
+    for heading in [
+        "Data:",
+        "Network:",
+        "Training:",
+        "Growing (stylegan1, progan, stylegan1-a to -f):",
+        "Run:",
+    ] {
+        assert!(lines.contains(&heading), "{heading}");
+    }
+    for default in ["[default: runs]", "[default: by --cfg]", "[default: cpu]"] {
+        assert!(help.contains(default), "{default}");
     }
 }

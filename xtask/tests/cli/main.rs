@@ -2,6 +2,8 @@
 
 mod common;
 mod errors;
+mod feature_maps;
 mod metrics;
 mod plot;
 mod runs;
+mod style_mixing;

@@ -3,14 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::{fail, lines, snapshot, train_tiny, train_tiny_with, xtask};
+use crate::common::{fail, lines, snapshot, text, train_tiny, train_tiny_with, xtask};
 
 const HALF: [&str; 2] = ["--kimg", "0.08"];
 const WHOLE: [&str; 2] = ["--kimg", "0.16"];
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
 
 fn with<'a>(arguments: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
     [arguments, more].concat()
@@ -80,6 +76,90 @@ fn a_resumed_run_writes_the_bytes_of_an_uninterrupted_one() {
         log.contains(&format!("resumed from {} at 0.08 kimg", half.display())),
         "{log}"
     );
+}
+
+/// From 4x4 to 8x8 and 16x16; the schedule is looked at every 32 pictures.
+const GROWING: &str = "--cfg stylegan1 --resolution 16 --channel-base 128 --batch 8 \
+    --lod-initial-resolution 4 --lod-training-kimg 0.032 --lod-transition-kimg 0.064";
+
+#[test]
+fn a_run_resumed_while_a_resolution_fades_in_writes_the_bytes_of_an_uninterrupted_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let growing: Vec<&str> = GROWING.split_whitespace().collect();
+    let train = |more: &[&str]| snapshot(&train_tiny(folder.path(), &with(&growing, more)));
+    let end = ["--kimg", "0.2"];
+    let whole = train(&end);
+    let bytes = fs::read(&whole).unwrap();
+    for threads in ["1", "2", "3"] {
+        let other = train(&with(&end, &["--threads", threads]));
+        assert!(fs::read(other).unwrap() == bytes, "{threads} threads");
+    }
+    // In the first fade between two looks at the schedule, at its end, and in the second fade, which began
+    // with new optimizers.
+    for kimg in ["0.072", "0.096", "0.136"] {
+        let part = train(&["--kimg", kimg]);
+        let resumed = xtask(&with(
+            &["train", "--resume", text(part.parent().unwrap())],
+            &end,
+        ));
+        assert!(
+            fs::read(snapshot(&resumed)).unwrap() == bytes,
+            "resumed at {kimg} kimg"
+        );
+    }
+
+    let run = whole.parent().unwrap();
+    assert!(run.ends_with("00000-portraits-subset100-stylegan1-batch8"));
+    let log = fs::read_to_string(run.join("log.txt")).unwrap();
+    for entry in [
+        "8x8 fades in: batch 8, learning rate 0.001",
+        "16x16 fades in: batch 8, learning rate 0.001",
+        "  lod 0.00 at 16x16  ",
+    ] {
+        assert!(log.contains(entry), "{entry} in {log}");
+    }
+    let options = with(
+        &["train", "--resume", text(run)],
+        &["--lod-training-kimg", "1"],
+    );
+    let error = lines(&fail(&options));
+    let expected = "error: --lod-training-kimg 1: the checkpoint was trained with 0.032; leave the option out to go on with that, or leave --resume out to start anew";
+    assert_eq!(error, [expected]);
+}
+
+#[test]
+fn every_network_that_grows_trains_with_labels_and_makes_pictures_in_a_fade() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = "--resolution 8 --subset 100 --channel-base 64 --channel-max 8 --z-dim 8 --batch 8 --cond --tick 0.024 --lod-initial-resolution 4 --lod-training-kimg 0.016 --lod-transition-kimg 0.064 --kimg 0.048";
+    let outdir = text(folder.path());
+    for cfg in ["stylegan1", "progan", "stylegan1-b", "stylegan1-c"] {
+        let start = ["train", "--outdir", outdir, "--cfg", cfg];
+        let options: Vec<&str> = options.split(' ').collect();
+        let newest = snapshot(&xtask(&with(&start, &options)));
+        let stats = fs::read_to_string(newest.with_file_name("stats.jsonl")).unwrap();
+        let last: serde_json::Value = serde_json::from_str(stats.lines().last().unwrap()).unwrap();
+        // At 32 pictures the schedule was last looked at.
+        assert_eq!(
+            (&last["lod"], &last["resolution"]),
+            (&0.75.into(), &8.into()),
+            "{cfg}"
+        );
+        let classifies = last.get("class_loss_real").is_some();
+        assert_eq!(classifies, cfg == "progan", "{cfg}");
+        let out = folder.path().join(cfg);
+        let generate = [
+            "generate",
+            "--network",
+            text(&newest),
+            "--seeds",
+            "0",
+            "--class",
+            "1",
+        ];
+        let run = xtask(&with(&generate, &["--outdir", text(&out)]));
+        assert!(run.status.success(), "{cfg}: {:?}", lines(&run));
+        assert!(out.join("seed0000.png").is_file());
+    }
 }
 
 #[test]
