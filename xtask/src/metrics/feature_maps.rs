@@ -38,8 +38,8 @@ demodulation, noise, bias and activation):
           percent: what the layer lets through of how strong its input is
   peak    how far the most extreme pixel of the most peaked map of a picture is from the mean, in
           standard deviations; most is the highest that is possible
-  shared  the same for one pixel in all maps together: 1 where all maps differ, most where a spot
-          dominates all of them, as droplets do
+  shared  the same for one pixel in all maps together: little above 1 where all maps differ, most
+          where a spot dominates all of them, as droplets do
 cargo xtask plot feature-maps draws the files of --out.";
 
 /// Scale and peaks of the feature maps of a StyleGAN or StyleGAN2
