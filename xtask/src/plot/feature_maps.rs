@@ -172,7 +172,7 @@ fn draw_names(report: &Report, head: &Area) -> Result<()> {
     for (left, name, style) in [
         (0, "before", BEFORE_STROKE.style()),
         (74, "after", AFTER_STROKE.style()),
-        (136, "middle half of the channels", band),
+        (136, "middle half of channels", band),
         (326, "highest possible", HIGHEST_STROKE.style()),
     ] {
         draw_swatch_with(&keys, left, SWATCH, style)?;
