@@ -83,6 +83,7 @@ fn reduce_pixels<T: Float>(
         run * c,
         || (),
         |_, index, out| {
+            out.fill(T::zero());
             let (sample, first) = (index * run / pixels, index * run % pixels);
             for channel in 0..c {
                 add((sample * c + channel) * pixels + first, out);

@@ -125,6 +125,11 @@ pub(super) fn convolve<T: Float>(
         scale,
     };
     let passes = passes(g, by);
+    // Pixels that no tap reaches, where the kernel is smaller than the stride.
+    let reached: usize = passes.iter().map(|pass| pass.size[0] * pass.size[1]).sum();
+    if reached < out_h * out_w || from[0] == 0 {
+        out.fill(T::zero());
+    }
     let weights: Vec<Vec<T>> = passes
         .iter()
         .map(|pass| weight_matrix(g, by, w, &pass.taps))
@@ -230,6 +235,7 @@ pub(super) fn weight_gradient<T: Float>(
         scale: scale_x,
     };
     let Some(Pass { taps, size, .. }) = passes(g, Derivative::Y).pop() else {
+        out.fill(T::zero());
         return;
     };
     let y = pixels_first(y, g.y, scale_y);

@@ -165,6 +165,7 @@ pub(super) fn upfirdn2d<T: Float>(
             scratch,
             |(row, column_sums), plane, out| {
                 let x = &x[plane * h * w..(plane + 1) * h * w];
+                out.fill(T::zero());
                 for (y, out) in out.chunks_exact_mut(columns).enumerate() {
                     column_sums.fill(T::zero());
                     for (at, tap) in vertical.reads(y) {
@@ -193,6 +194,7 @@ pub(super) fn upfirdn2d<T: Float>(
             || Row::new(&horizontal[0]),
             |row, plane, out| {
                 let x = &x[plane * h * w..(plane + 1) * h * w];
+                out.fill(T::zero());
                 for (y, out) in out.chunks_exact_mut(columns).enumerate() {
                     for (at, ky) in vertical.reads(y) {
                         row.load(&x[at * w..(at + 1) * w]);
