@@ -4,6 +4,7 @@ use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, WithDType,
     bail,
 };
+use tracing::trace_span;
 
 use crate::autograd::{Order, needs_gradient, outside_passes};
 
@@ -95,6 +96,9 @@ fn run<T: Float, K: Kernel<N>, const N: usize>(
         }
     }
     let shape = kernel.shape();
+    let dims = shape.dims();
+    let _span =
+        trace_span!(target: "stylegan_ops::op", "op", name = K::NAME, shape = ?dims).entered();
     let mut out = vec![T::zero(); shape.elem_count()];
     outside_passes(|| kernel.cpu(slices, &mut out));
     Ok((T::to_cpu_storage_owned(out), shape))
