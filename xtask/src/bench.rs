@@ -15,19 +15,27 @@ use crate::spans::{PHASES, Recorder};
 use summary::{Phases, Setting, Summary};
 use work::{Kind, NetworkArgs};
 
-const EXAMPLES: &str = "\
+const GENERATE_EXAMPLES: &str = "\
 Examples:
-  How long a picture takes, as a table and as a line of JSON:
+  A picture of 256x256 pixels at a time:
     cargo xtask bench generate --resolution 256
-    cargo xtask bench generate --resolution 256 --channel-base 16384 --channel-max 512 --threads 2 --json
-  How long a training step takes, and which of its phases:
-    cargo xtask bench train-step --resolution 32 --channel-base 8192 --channel-max 256 --batch 16
+  Eight at a time on two threads, as numbers for a program:
+    cargo xtask bench generate --resolution 256 --batch 8 --threads 2 --json
 
+The network is new, because its time doesn't depend on what it has learned. From latents to pictures, with
+constant noise and no truncation. GFLOP/s are operations of the convolutions in direct form per second.
+Close other programs first: they take cores and memory bandwidth away.";
+
+const TRAIN_STEP_EXAMPLES: &str = "\
+Example:
+  cargo xtask bench train-step --resolution 32 --channel-base 8192 --channel-max 256 --batch 16
+
+A run is 16 steps: each has Gmain and Dmain, four have path length regularization (Greg) and one has
+R1 (Dreg). All times are of one step on average. The pictures are the same in every step.
 Close other programs first: they take cores and memory bandwidth away.";
 
 /// Measure how fast this machine makes pictures and trains
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -39,10 +47,9 @@ enum Command {
     TrainStep(TrainStepArgs),
 }
 
-/// Time a StyleGAN2 that makes pictures from latents, with constant noise
-///
-/// The network is new: its time doesn't depend on what it has learned.
+/// Time a StyleGAN2 that makes pictures
 #[derive(Debug, clap::Args)]
+#[command(after_help = GENERATE_EXAMPLES)]
 struct GenerateArgs {
     /// Calls to time
     #[arg(long, value_name = "N", default_value_t = 10)]
@@ -58,11 +65,9 @@ struct GenerateArgs {
     network: NetworkArgs,
 }
 
-/// Time training steps of a StyleGAN2: all four phases, optimizer and moving average
-///
-/// A run is as many steps as have each regularizer in them as often as it is due, 16 steps in all: path length
-/// in 4 of them and R1 in one. Its time is that of a step on average.
+/// Time the training of a StyleGAN2
 #[derive(Debug, clap::Args)]
+#[command(after_help = TRAIN_STEP_EXAMPLES)]
 struct TrainStepArgs {
     /// Runs of 16 steps to time
     #[arg(long, value_name = "N", default_value_t = 3)]
@@ -84,8 +89,7 @@ struct OutputArgs {
     #[arg(long)]
     json: bool,
 
-    /// Also write the parameters, the inputs and what the networks make of them to a safetensors file, for
-    /// a comparison with another program
+    /// Also write parameters, inputs and results to a safetensors file, to compare another program with
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
 }

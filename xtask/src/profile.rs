@@ -21,17 +21,17 @@ const EXAMPLES: &str = "\
 Examples:
   Which operators the time of a picture goes into:
     cargo xtask profile generate --resolution 256 --threads 2
-  The same of training steps, as a timeline for https://ui.perfetto.dev or chrome://tracing:
+  The same of 16 training steps, and a timeline for https://ui.perfetto.dev:
     cargo xtask profile train-step --resolution 32 --batch 16 --trace trace.json
 
-Operators are those of stylegan-ops. What the table calls everything else is candle's own operators, the
-walk of its backward pass, random numbers and what else happens between operators.";
+Operators are those of stylegan-ops. Everything else is candle's own operators, the walk of its backward
+pass, random numbers and the time between operators.";
 
 /// Show which operators the time goes into
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// What to look at: calls of a generator or training steps, as in bench
+    /// What to look at, as in bench
     #[arg(value_enum)]
     work: Kind,
 

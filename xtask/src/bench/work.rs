@@ -32,11 +32,13 @@ const PERTURBATION: f32 = 0.1;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Network")]
 pub struct NetworkArgs {
-    /// Side of the pictures in pixels, a power of two from 4 to 1024 [default: 256, of training steps 32]
+    /// Side of the pictures in pixels, a power of two from 4 to 1024 [default: 256 for generate,
+    /// 32 for train-step]
     #[arg(long, value_name = "PIXELS")]
     pub resolution: Option<usize>,
 
-    /// Feature maps: min(BASE / resolution, MAX) at each resolution [default: as train]
+    /// Feature maps: min(BASE / resolution, MAX) at each resolution [default: 16384; from 512 pixels
+    /// on 32768]
     #[arg(long, value_name = "BASE")]
     pub channel_base: Option<usize>,
 
@@ -52,11 +54,11 @@ pub struct NetworkArgs {
     #[arg(long, value_name = "N")]
     pub w_dim: Option<usize>,
 
-    /// Layers that map z to w, 1 to 8 [default: as train]
+    /// Layers that map z to w, 1 to 8 [default: 2]
     #[arg(long, value_name = "N")]
     pub mapping_layers: Option<usize>,
 
-    /// Pictures per call or training step [default: 1, of training steps as train]
+    /// Pictures per call or training step [default: 1 for generate, 4096 / resolution but at most 32 for train-step]
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
 }
@@ -65,9 +67,7 @@ pub struct NetworkArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// Making pictures.
     Generate,
-    /// Training.
     TrainStep,
 }
 
