@@ -8,6 +8,7 @@ use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor,
     WithDType, bail,
 };
+use tracing::trace_span;
 
 use crate::autograd::{Order, needs_gradient, outside_passes, relay};
 use crate::buffer::unspecified;
@@ -153,6 +154,9 @@ fn compute_as<T: Float, K: Kernel<N>, const N: usize>(
         *slice = &T::cpu_storage_as_slice(storage)?[start..end];
     }
     let shape = kernel.shape();
+    let dims = shape.dims();
+    let _span =
+        trace_span!(target: "stylegan_ops::op", "op", name = K::NAME, shape = ?dims).entered();
     let mut out = unspecified(shape.elem_count());
     outside_passes(|| kernel.cpu(slices, &mut out));
     Ok((T::to_cpu_storage_owned(out), shape))
