@@ -13,7 +13,7 @@ use std::ops::Range;
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::{Derivative, Geometry, WeightLayout};
+use super::{Derivative, Epilogue, Geometry, WeightLayout};
 use crate::gather::{Picture, Plane, Tap, gather, tiles};
 use crate::gemm::{Matrix, MatrixMut, multiply};
 use crate::kernel::Float;
@@ -106,13 +106,14 @@ fn weight_matrix<T: Float>(g: &Geometry, by: Derivative, w: &[T], taps: &[Tap]) 
     matrix
 }
 
-/// The picture across the convolution.
-pub(super) fn convolve<T: Float>(
+/// The picture across the convolution, finished by an epilogue. Every element of `out` is written.
+pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
     g: &Geometry,
     by: Derivative,
     input: &[T],
     w: &[T],
     scale: Option<&[T]>,
+    epilogue: &E,
     out: &mut [T],
 ) {
     let (from, [outputs, out_h, out_w], step) = match by {
@@ -125,6 +126,12 @@ pub(super) fn convolve<T: Float>(
         scale,
     };
     let passes = passes(g, by);
+    // With one pass the tasks finish their own values; the phases of a plane are finished together.
+    let alone = matches!(passes.as_slice(), [Pass { step: 1, .. }]);
+    let reached: usize = passes.iter().map(|p| p.size[0] * p.size[1]).sum();
+    if reached < out_h * out_w {
+        out.fill(T::zero());
+    }
     let weights: Vec<Vec<T>> = passes
         .iter()
         .map(|pass| weight_matrix(g, by, w, &pass.taps))
@@ -147,7 +154,7 @@ pub(super) fn convolve<T: Float>(
             .map(move |c| (task, c..(c + block).min(outputs)))
     });
     let blocks: Vec<(usize, Range<usize>)> = blocks.collect();
-    let shared = SharedOut::new(out);
+    let shared = SharedOut::new(&mut *out);
     blocks
         .into_par_iter()
         .for_each_init(Scratch::new, |scratch, (task, channels)| {
@@ -188,6 +195,15 @@ pub(super) fn convolve<T: Float>(
                 let mut product =
                     unsafe { MatrixMut::from_ptr(pointer, channels.len(), pixels, plane) };
                 multiply(&mut product, weight, gathered, g.config.gain, false);
+                if alone && !E::EMPTY {
+                    let sample = tile.samples.start;
+                    for (channel, to) in channels.zip((start..).step_by(plane)) {
+                        let pointer = shared.at(to, pixels);
+                        // SAFETY: as above; the product that wrote to these pixels is done.
+                        let row = unsafe { std::slice::from_raw_parts_mut(pointer, pixels) };
+                        epilogue.finish(sample, channel, tile.rows.start * out_w, row);
+                    }
+                }
                 return;
             }
             let product = sized(&mut scratch.product, channels.len() * pixels);
@@ -198,6 +214,16 @@ pub(super) fn convolve<T: Float>(
                 g.config.gain,
                 false,
             );
+            if alone && !E::EMPTY {
+                // Whole samples: a tile of rows belongs to one sample, which was written in place above.
+                let runs = product.chunks_exact_mut(tile.rows.len() * tile.columns);
+                let of = channels
+                    .clone()
+                    .flat_map(|c| tile.samples.clone().map(move |n| (n, c)));
+                for ((sample, channel), run) in of.zip(runs) {
+                    epilogue.finish(sample, channel, tile.rows.start * out_w, run);
+                }
+            }
             let mut segments = product.chunks_exact(tile.columns);
             for channel in 0..channels.len() {
                 for sample in tile.samples.clone() {
@@ -214,6 +240,11 @@ pub(super) fn convolve<T: Float>(
                 }
             }
         });
+    if !alone && !E::EMPTY {
+        planes(out, out_h * out_w, |plane, out| {
+            epilogue.finish(plane / outputs, plane % outputs, 0, out);
+        });
+    }
 }
 
 /// The weight from both pictures, each with an optional scale.
