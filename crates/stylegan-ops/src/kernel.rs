@@ -8,7 +8,7 @@ use candle_core::{
 use crate::autograd::{Order, needs_gradient, outside_passes};
 
 /// The element types that the CPU kernels are compiled for.
-pub(crate) trait Float: WithDType + std::iter::Sum {}
+pub(crate) trait Float: WithDType + std::iter::Sum + crate::conv::cpu::Fast {}
 impl Float for f32 {}
 impl Float for f64 {}
 
