@@ -14,7 +14,7 @@ use crate::autograd::{Order, needs_gradient, outside_passes, relay};
 use crate::buffer::unspecified;
 
 /// The element types that the CPU kernels are compiled for.
-pub(crate) trait Float: WithDType + std::iter::Sum {}
+pub(crate) trait Float: WithDType + std::iter::Sum + crate::conv::cpu::Fast {}
 impl Float for f32 {}
 impl Float for f64 {}
 

@@ -18,7 +18,10 @@
 //!
 //! Tensors are NCHW, `f32` or `f64`. On the CPU every operator has a kernel that uses all cores and
 //! gives the same result on any number of threads; on CUDA and Metal it is a composition of candle's
-//! own operators. Regularizers differentiate gradients: [`autograd`] keeps that safe.
+//! own operators. Kernels use the widest instructions of the machine (AVX-512, AVX2 or NEON) and the faster
+//! algorithm for the sizes; two environment variables force the choice, for tests and comparisons:
+//! `STYLEGAN_SIMD` (`avx512`, `avx2`, `neon`, `portable`) and `STYLEGAN_CONV` (`auto`, `direct`, `winograd`:
+//! where it applies). Regularizers differentiate gradients: [`autograd`] keeps that safe.
 //!
 //! ```
 //! use candle_core::{Device, Result, Tensor, Var};
@@ -55,6 +58,7 @@ mod noise;
 mod norm;
 mod parallel;
 mod resample;
+mod simd;
 mod slices;
 mod sums;
 #[cfg(test)]

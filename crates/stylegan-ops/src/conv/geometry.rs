@@ -43,8 +43,10 @@ pub(crate) struct Geometry {
 
 /// The tensor by which the form is differentiated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Derivative {
+pub(crate) enum Derivative {
+    /// By `x`: a transposed convolution.
     X,
+    /// By `y`: a convolution.
     Y,
 }
 

@@ -11,17 +11,22 @@
 //! of times. An optional scale `[N,C]` multiplies the channels of the input picture, which is how
 //! modulated convolution enters the family without a pass of its own.
 
-mod cpu;
+mod choice;
+pub(crate) mod cpu;
+mod epilogue;
 mod geometry;
 pub(crate) mod reference;
+#[cfg(test)]
+mod tests;
+mod winograd;
 
 use candle_core::{Result, Shape, Tensor};
 
 use crate::channelwise::{channel_dot, modulate};
 use crate::check::expect_shape;
 use crate::kernel::{Float, Kernel, apply2, apply3};
-use geometry::Derivative;
-pub(crate) use geometry::Geometry;
+pub(crate) use epilogue::{Epilogue, Plain};
+pub(crate) use geometry::{Derivative, Geometry};
 
 /// The order of the first two dimensions of a weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -142,6 +147,7 @@ impl Geometry {
         if !input.device().is_cpu() {
             return reference::convolve(&self, by == Derivative::Y, input, w, scale);
         }
+        choice::check()?;
         let kernel = Convolve { geometry: self, by };
         match scale {
             Some(scale) => apply3(kernel, input, w, scale),
@@ -166,6 +172,7 @@ impl Geometry {
         if !x.device().is_cpu() {
             return reference::weight_gradient(&self, x, y, scale);
         }
+        choice::check()?;
         let kernel = WeightGradient {
             geometry: self,
             scale_x: matches!(scale, Some(Scale::X(_))),
@@ -230,7 +237,7 @@ impl Kernel<2> for Convolve {
     }
 
     fn cpu<T: Float>(&self, [input, w]: [&[T]; 2], out: &mut [T]) {
-        cpu::convolve(&self.geometry, self.by, input, w, None, out);
+        cpu::convolve(&self.geometry, self.by, input, w, None, &Plain, out);
     }
 
     fn gradients(
@@ -258,7 +265,7 @@ impl Kernel<3> for Convolve {
     }
 
     fn cpu<T: Float>(&self, [input, w, scale]: [&[T]; 3], out: &mut [T]) {
-        cpu::convolve(&self.geometry, self.by, input, w, Some(scale), out);
+        cpu::convolve(&self.geometry, self.by, input, w, Some(scale), &Plain, out);
     }
 
     fn gradients(
