@@ -41,6 +41,7 @@ pub mod autograd;
 mod bias_act;
 mod channelwise;
 mod check;
+mod combine;
 mod conv;
 mod gather;
 mod gemm;
