@@ -124,7 +124,7 @@ pub(crate) fn apply3<K: Kernel<3>>(
         .apply_op3(&b.contiguous()?, &c.contiguous()?, Applied::new(kernel))
 }
 
-fn same_dtype(op: &str, tensors: &[&Tensor]) -> Result<()> {
+pub(crate) fn same_dtype(op: &str, tensors: &[&Tensor]) -> Result<()> {
     let dtypes: Vec<DType> = tensors.iter().map(|t| t.dtype()).collect();
     if dtypes.iter().any(|&d| d != dtypes[0]) {
         bail!("{op}: expected inputs of one data type, got {dtypes:?}");
