@@ -114,15 +114,20 @@ where
 }
 
 fn contiguous<const N: usize>(op: &str, inputs: [&Tensor; N]) -> Result<[Tensor; N]> {
-    let dtypes = inputs.map(Tensor::dtype);
-    if dtypes.iter().any(|&d| d != dtypes[0]) {
-        bail!("{op}: expected inputs of one data type, got {dtypes:?}");
-    }
+    same_dtype(op, &inputs)?;
     let mut inputs = inputs.map(Tensor::clone);
     for input in &mut inputs {
         *input = input.contiguous()?;
     }
     Ok(inputs)
+}
+
+pub(crate) fn same_dtype(op: &str, tensors: &[&Tensor]) -> Result<()> {
+    let dtypes: Vec<DType> = tensors.iter().map(|t| t.dtype()).collect();
+    if dtypes.iter().any(|&d| d != dtypes[0]) {
+        bail!("{op}: expected inputs of one data type, got {dtypes:?}");
+    }
+    Ok(())
 }
 
 fn compute<K: Kernel<N>, const N: usize>(

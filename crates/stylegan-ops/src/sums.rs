@@ -18,6 +18,15 @@ pub(crate) fn sum_products<T: Float>(a: &[T], b: &[T]) -> f64 {
     blocks.map(|(a, b)| lanes(a.len(), |i| a[i] * b[i])).sum()
 }
 
+/// The sum of `a * b^2`.
+#[inline(always)]
+pub(crate) fn sum_weighted_squares<T: Float>(a: &[T], b: &[T]) -> f64 {
+    let blocks = a.chunks(BLOCK).zip(b.chunks(BLOCK));
+    blocks
+        .map(|(a, b)| lanes(a.len(), |i| a[i] * (b[i] * b[i])))
+        .sum()
+}
+
 /// The sum of `(x - centre)^2`.
 #[inline(always)]
 pub(crate) fn sum_squares_about<T: Float>(x: &[T], centre: T) -> f64 {
