@@ -36,6 +36,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 
 use candle_core::{Device, Error, Result, Tensor, TensorId, Var, bail};
+use tracing::trace_span;
 
 /// candle walks the graph recursively, and graphs of gradients are deep. Memory that is not touched
 /// costs nothing.
@@ -120,6 +121,7 @@ pub fn grad(output: &Tensor, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     let output = output.clone();
     let inputs: Vec<Tensor> = inputs.iter().map(|&t| t.clone()).collect();
     graph_thread::run(move || {
+        let _span = trace_span!("backward").entered();
         let _wanted = Wanted::set(Some(inputs.iter().map(|t| t.id()).collect()));
         let mut store = output.backward()?;
         let mut take = |(i, input): (usize, &Tensor)| match store.remove(input) {
@@ -162,6 +164,7 @@ fn first_order(loss: &Tensor, wanted: Option<HashSet<TensorId>>) -> Result<Gradi
              compute those that are differentiated again with stylegan_ops::autograd::grad"
         );
     }
+    let _span = trace_span!("backward").entered();
     let keep = wanted.clone();
     let _wanted = Wanted::set(wanted);
     stacker::grow(STACK_BYTES, || {

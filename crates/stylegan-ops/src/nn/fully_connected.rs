@@ -1,5 +1,6 @@
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{Init, Module, VarBuilder};
+use tracing::trace_span;
 
 use super::WeightScale;
 use crate::{BiasAct, bias_act};
@@ -101,6 +102,7 @@ impl Module for FullyConnected {
                 x.dims()
             )
         }
+        let _span = trace_span!("fully_connected").entered();
         let gain = scale.runtime(in_features, lr_multiplier);
         let y = (x.contiguous()?.matmul(&self.weight.t()?)? * gain)?;
         let bias = match &self.bias {
