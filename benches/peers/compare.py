@@ -8,6 +8,7 @@ error, and every turn to a file of JSON lines. The exit status is 1 where a peer
 import argparse
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,8 @@ NAMES = {
 }
 OURS = "stylegan-rs"
 RUNTIMES = ["onnxruntime", "openvino"]
+# Programs at work on average beyond which a machine isn't quiet.
+QUIET_LOAD = 0.5
 # Seconds of a turn of ours, and the fewest and most calls in it.
 TURN_SECONDS, TURN_CALLS = 2.0, (3, 50)
 GIB = 2**30
@@ -141,6 +144,11 @@ class Log:
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
+
+
+def load_average():
+    """Programs at work in the last minute; none where the system doesn't tell."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def compare(case, args, log):
@@ -272,6 +280,13 @@ def main():
     args = parser.parse_args()
 
     log = Log(args.results)
+    load = load_average()
+    log.write(load_average=load, threads=args.threads, rounds=args.rounds)
+    if load > QUIET_LOAD:
+        say(
+            f"note: other programs are at work (load {load:.1f}). PyTorch's threads wait for each other busily and "
+            "suffer most: ratios mean something on a quiet machine only"
+        )
     results = []
     for case in json.loads(args.cases.read_text()):
         say(f"{case['name']}: preparing {', '.join(NAMES[name] for name in case['peers'])}")

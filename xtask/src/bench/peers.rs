@@ -12,9 +12,6 @@ use serde::Serialize;
 use super::work::Kind;
 use crate::progress::Terminal;
 
-/// Where the programs of the peers are.
-const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../benches/peers");
-
 const EXAMPLES: &str = "\
 Examples:
   Everything, with the tables of docs/performance.md at the end (an hour or so):
@@ -172,13 +169,14 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     ensure!(args.rounds > 0, "--rounds 0: must be at least 1");
     let jobs = args.jobs()?;
     let binary = env::current_exe().context("cannot tell where this program is")?;
-    let scripts = Path::new(SCRIPTS);
+    let scripts = scripts();
     ensure!(
         scripts.is_dir(),
-        "{SCRIPTS}: no such folder; run this in the repository that the program was built in"
+        "{}: no such folder; keep the repository that the program was built in",
+        scripts.display()
     );
     let folder = folder(&binary)?;
-    let python = environment(&folder, &args.python, scripts, terminal)?;
+    let python = environment(&folder, &args.python, &scripts, terminal)?;
     let cases = folder.join("cases.json");
     write(&cases, &serde_json::to_string(&jobs)?)?;
     let results = args
@@ -187,6 +185,8 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         .unwrap_or_else(|| folder.join("results.jsonl"));
     let mut compare = Command::new(python);
     compare.arg(scripts.join("compare.py"));
+    // The scripts are in the repository, where nothing else should appear.
+    compare.env("PYTHONDONTWRITEBYTECODE", "1");
     for (option, value) in [
         ("--binary", &binary),
         ("--cases", &cases),
@@ -231,6 +231,12 @@ impl Args {
         }
         Ok(jobs)
     }
+}
+
+/// Where the programs of the peers are, in the repository.
+fn scripts() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.with_file_name("benches").join("peers")
 }
 
 /// `target/peers`, beside the folder that the program was built in.
@@ -345,6 +351,36 @@ mod tests {
             json["targets"],
             serde_json::json!({ "pytorch": 2.5, "memory": 1.0 })
         );
+    }
+
+    #[test]
+    fn without_python_or_its_venv_the_error_says_what_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = |python: &str| {
+            let python = Path::new(python);
+            let made = environment(folder.path(), python, &scripts(), &Terminal::new());
+            made.unwrap_err().to_string()
+        };
+        let expected =
+            "--python no-such-python: cannot run it; the peers want Python 3.10 or newer";
+        assert_eq!(error("no-such-python"), expected);
+        if cfg!(unix) {
+            let venv = folder.path().join("venv");
+            let expected = format!("{}: cannot make a virtual environment (", venv.display());
+            assert!(error("false").starts_with(&expected), "{}", error("false"));
+        }
+    }
+
+    #[test]
+    fn every_peer_is_installed_in_a_fixed_version() {
+        let requirements = fs::read_to_string(scripts().join("requirements.txt")).unwrap();
+        for package in ["torch", "onnxruntime", "openvino"] {
+            let is_fixed = |line: &str| line.starts_with(&format!("{package}=="));
+            assert!(requirements.lines().any(is_fixed), "{package}");
+        }
+        for script in ["compare.py", "worker.py"] {
+            assert!(scripts().join(script).is_file(), "{script}");
+        }
     }
 
     #[test]
