@@ -7,11 +7,12 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use candle_core::{Device, Result, Tensor, Var};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use stylegan_ops::{
     BiasAct, Conv2d, Filter, ModulatedConv2d, UpFirDn2d, adain, add_noise, autograd, bias_act,
-    conv_transpose2d, conv2d, conv2d_weight_gradient, downsample2d, modulated_layer, pixel_norm,
-    upfirdn2d, upsample2d,
+    channel_dot, conv_transpose2d, conv2d, conv2d_weight_gradient, downsample2d, modulate,
+    modulated_layer, pixel_norm, upfirdn2d, upsample2d,
 };
 
 /// Batch, channels and resolution of a square layer: the widest layers of the presets, and those of
@@ -56,6 +57,16 @@ fn convolutions(c: &mut Criterion) -> Result<()> {
         group.bench_function("weight gradient", |b| {
             b.iter(|| black_box(conv2d_weight_gradient(&x, &y, None, [3, 3], &config)))
         });
+        let [x, y, w] = [x, y, w].map(|t| Var::from_tensor(&t));
+        let (x, y, w) = (x?, y?, w?);
+        // The gradient of the input, and its gradients.
+        let twice = || {
+            let projection = (conv2d(&x, &w, None, &config)? * y.as_tensor())?;
+            let slope = autograd::grad(&projection, &[x.as_tensor()])?.remove(0);
+            autograd::backward(&slope.sqr()?.sum_all()?)
+        };
+        twice()?;
+        group.bench_function("second order", |b| b.iter(|| black_box(twice())));
         group.finish();
     }
     Ok(())
@@ -92,10 +103,43 @@ fn layers(c: &mut Criterion) -> Result<()> {
                 let slope = autograd::grad(&forward()?, &[x.as_tensor()])?.remove(0);
                 autograd::backward(&slope.sqr()?.sum_all()?)
             };
+            twice()?;
             group.bench_function("second order", |bench| bench.iter(|| black_box(twice())));
             group.finish();
         }
     }
+    Ok(())
+}
+
+/// An operator on its inputs.
+type Op<'a> = &'a dyn Fn() -> Result<Tensor>;
+
+/// An operator by itself, with its gradients, and with the gradients of its gradient.
+///
+/// The gradients are those of the sum of `op() * g`: both of them are variables, so that the second order is
+/// there where the operator is linear.
+fn orders(
+    group: &mut BenchmarkGroup<WallTime>,
+    name: &str,
+    x: &Var,
+    g: &Var,
+    op: Op,
+) -> Result<()> {
+    group.bench_function(name, |b| b.iter(|| black_box(op())));
+    let projection = || op()? * g.as_tensor();
+    let backward = || autograd::backward(&projection()?);
+    group.bench_function(format!("{name} and backward"), |b| {
+        b.iter(|| black_box(backward()))
+    });
+    let twice = || {
+        let slope = autograd::grad(&projection()?, &[x.as_tensor()])?.remove(0);
+        autograd::backward(&slope.sqr()?.sum_all()?)
+    };
+    // An error would be quick.
+    twice()?;
+    group.bench_function(format!("{name}, second order"), |b| {
+        b.iter(|| black_box(twice()))
+    });
     Ok(())
 }
 
@@ -105,24 +149,28 @@ fn elementwise(c: &mut Criterion) -> Result<()> {
         padding: [2, 1, 2, 1],
         ..Default::default()
     };
+    let act = BiasAct::lrelu();
     for [n, channels, resolution] in LAYERS {
         let mut group = c.benchmark_group(format!("elementwise/{n}x{channels}x{resolution}"));
-        let x = tensor(&[n, channels, resolution, resolution], 1)?;
-        let b = tensor(&[channels], 2)?;
+        let variable = |side, seed| Var::from_tensor(&tensor(&[n, channels, side, side], seed)?);
+        let x = variable(resolution, 1)?;
+        let b = Var::from_tensor(&tensor(&[channels], 2)?)?;
+        let s = Var::from_tensor(&tensor(&[n, channels], 3)?)?;
+        let [same, large, small] = [resolution, 2 * resolution, resolution / 2];
+        let [same, large, small] = [variable(same, 4)?, variable(large, 5)?, variable(small, 6)?];
+        let sums = Var::from_tensor(&tensor(&[n, channels], 7)?)?;
         group.throughput(Throughput::Elements(x.elem_count() as u64));
-        let act = BiasAct::lrelu();
-        group.bench_function("bias_act", |bench| {
-            bench.iter(|| black_box(bias_act(&x, Some(&b), None, &act)))
-        });
-        group.bench_function("blur", |bench| {
-            bench.iter(|| black_box(upfirdn2d(&x, &filter, &blur)))
-        });
-        group.bench_function("up", |bench| {
-            bench.iter(|| black_box(upsample2d(&x, &filter)))
-        });
-        group.bench_function("down", |bench| {
-            bench.iter(|| black_box(downsample2d(&x, &filter)))
-        });
+        let ops: [(&str, &Var, Op); 6] = [
+            ("bias_act", &same, &|| bias_act(&x, Some(&b), None, &act)),
+            ("blur", &same, &|| upfirdn2d(&x, &filter, &blur)),
+            ("up", &large, &|| upsample2d(&x, &filter)),
+            ("down", &small, &|| downsample2d(&x, &filter)),
+            ("modulate", &same, &|| modulate(&x, &s)),
+            ("channel_dot", &sums, &|| channel_dot(&x, &same)),
+        ];
+        for (name, g, op) in ops {
+            orders(&mut group, name, &x, g, op)?;
+        }
         group.bench_function("candle affine", |bench| {
             bench.iter(|| black_box(x.affine(2.0, 1.0)))
         });
@@ -136,23 +184,19 @@ fn normalisations(c: &mut Criterion) -> Result<()> {
         let mut group = c.benchmark_group(format!("normalisation/{n}x{channels}x{resolution}"));
         let dims = [n, channels, resolution, resolution];
         let x = Var::from_tensor(&tensor(&dims, 1)?)?;
-        let g = tensor(&dims, 2)?;
+        let g = Var::from_tensor(&tensor(&dims, 2)?)?;
         let y_s = Var::from_tensor(&tensor(&[n, channels], 3)?)?;
         let y_b = Var::from_tensor(&tensor(&[n, channels], 4)?)?;
         let noise = tensor(&[n, 1, resolution, resolution], 5)?;
         let strength = Var::from_tensor(&tensor(&[channels], 6)?)?;
         group.throughput(Throughput::Elements(x.elem_count() as u64));
-        let ops: [(&str, &dyn Fn() -> Result<Tensor>); 3] = [
+        let ops: [(&str, Op); 3] = [
             ("adain", &|| adain(&x, &y_s, &y_b)),
             ("pixel_norm", &|| pixel_norm(&x)),
             ("add_noise", &|| add_noise(&x, &noise, &strength)),
         ];
         for (name, op) in ops {
-            group.bench_function(name, |bench| bench.iter(|| black_box(op())));
-            let backward = || autograd::backward(&(op()? * &g)?);
-            group.bench_function(format!("{name} and backward"), |bench| {
-                bench.iter(|| black_box(backward()))
-            });
+            orders(&mut group, name, &x, &g, op)?;
         }
         group.finish();
     }

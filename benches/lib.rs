@@ -1,1 +1,1 @@
-//! Shared pieces of the kernel benchmarks.
+//! Shared pieces of the benchmarks.

@@ -1,6 +1,9 @@
 //! `bench`: how fast this machine makes pictures and trains.
 
+mod ceilings;
 mod operations;
+mod peers;
+mod scaling;
 pub mod summary;
 pub mod work;
 
@@ -11,6 +14,7 @@ use anyhow::{Result, ensure};
 use stylegan_trainer::MemoryMeter;
 
 use crate::print_result;
+use crate::progress::Terminal;
 use crate::spans::{PHASES, Recorder};
 use summary::{Phases, Setting, Summary};
 use work::{Kind, NetworkArgs};
@@ -22,16 +26,16 @@ Examples:
   Eight at a time on two threads, as numbers for a program:
     cargo xtask bench generate --resolution 256 --batch 8 --threads 2 --json
 
-The network is new, because its time doesn't depend on what it has learned. From latents to pictures, with
-constant noise and no truncation. GFLOP/s are operations of the convolutions in direct form per second.
+The network is new, because its time doesn't depend on what it has learned. It makes pictures from
+latents with constant noise, not truncated. GFLOP/s are of the direct form of its convolutions.
 Close other programs first: they take cores and memory bandwidth away.";
 
 const TRAIN_STEP_EXAMPLES: &str = "\
 Example:
   cargo xtask bench train-step --resolution 32 --channel-base 8192 --channel-max 256 --batch 16
 
-A run is 16 steps: each has Gmain and Dmain, four have path length regularization (Greg) and one has
-R1 (Dreg). All times are of one step on average. The pictures are the same in every step.
+A run is 16 steps: each has Gmain and Dmain, four have path length regularization (Greg), and one
+has R1 (Dreg). All times are of one step on average. The pictures are the same in every step.
 Close other programs first: they take cores and memory bandwidth away.";
 
 /// Measure how fast this machine makes pictures and trains
@@ -45,6 +49,9 @@ pub struct Args {
 enum Command {
     Generate(GenerateArgs),
     TrainStep(TrainStepArgs),
+    Scaling(scaling::Args),
+    Ceilings(ceilings::Args),
+    Peers(peers::Args),
 }
 
 /// Time a StyleGAN2 that makes pictures
@@ -99,13 +106,13 @@ impl Args {
     pub fn spans(&self) -> &'static [&'static str] {
         match self.command {
             Command::TrainStep(_) => &[PHASES],
-            Command::Generate(_) => &[],
+            _ => &[],
         }
     }
 }
 
 /// Runs `bench`.
-pub fn run(args: &Args, recorder: &Recorder) -> Result<()> {
+pub fn run(args: &Args, recorder: &Recorder, terminal: &Terminal) -> Result<()> {
     match &args.command {
         Command::Generate(args) => {
             let repeats = Repeats::new(args.runs, args.warmup)?;
@@ -127,6 +134,9 @@ pub fn run(args: &Args, recorder: &Recorder) -> Result<()> {
                 recorder,
             )
         }
+        Command::Scaling(args) => scaling::run(args),
+        Command::Ceilings(args) => ceilings::run(args),
+        Command::Peers(args) => peers::run(args, terminal),
     }
 }
 

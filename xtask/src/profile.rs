@@ -24,8 +24,8 @@ Examples:
   The same of 16 training steps, and a timeline for https://ui.perfetto.dev:
     cargo xtask profile train-step --resolution 32 --batch 16 --trace trace.json
 
-Operators are those of stylegan-ops. Everything else is candle's own operators, the walk of its backward
-pass, random numbers and the time between operators.";
+Operators are those of stylegan-ops. backward is candle's walk of the graph with what candle itself
+adds up there, everything else is candle's own operators in the forward pass, and the rest.";
 
 /// Show which operators the time goes into
 #[derive(Debug, clap::Args)]
@@ -54,7 +54,7 @@ pub struct Args {
 impl Args {
     /// The spans that the command wants to know of.
     pub fn spans(&self) -> &'static [&'static str] {
-        &[OPERATORS, PHASES]
+        &[OPERATORS[0], OPERATORS[1], PHASES]
     }
 }
 

@@ -15,8 +15,9 @@ use tracing_subscriber::registry::LookupSpan;
 /// Target of the spans of the phases of a training step.
 pub const PHASES: &str = "stylegan_trainer::step";
 
-/// Target of the spans of the operators.
-pub const OPERATORS: &str = "stylegan_ops::op";
+/// Targets that the spans of operators and of other work in the networks begin with. Those of the trainer
+/// begin as [`PHASES`] does.
+pub const OPERATORS: [&str; 2] = ["stylegan_ops", "stylegan_synthesis"];
 
 /// A span that has ended.
 #[derive(Debug, Clone)]
@@ -38,6 +39,12 @@ pub struct Span {
 }
 
 impl Span {
+    /// Whether it is a phase of a training step; everything else is work in such a phase or in a call of a
+    /// network.
+    pub fn is_phase(&self) -> bool {
+        self.target == PHASES
+    }
+
     /// Seconds, spans within it included.
     pub fn seconds(&self) -> f64 {
         self.duration.as_secs_f64()
@@ -65,7 +72,8 @@ impl Recorder {
         }
     }
 
-    /// This recorder as a layer that listens to some targets; all other spans cost nothing.
+    /// This recorder as a layer that listens to targets that begin with one of some; all other spans cost
+    /// nothing.
     pub fn listen<S>(&self, targets: &[&str]) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
@@ -174,11 +182,12 @@ mod tests {
     #[test]
     fn spans_of_the_targets_are_kept_with_what_is_within_them() {
         let recorder = Recorder::new();
-        let listening = tracing_subscriber::registry().with(recorder.listen(&[OPERATORS]));
+        let listening = tracing_subscriber::registry().with(recorder.listen(&OPERATORS));
         subscriber::with_default(listening, || {
-            let _outer = trace_span!(target: OPERATORS, "op", name = "outer").entered();
+            let _outer = trace_span!(target: "stylegan_ops::op", "op", name = "outer").entered();
             let _other = trace_span!(target: PHASES, "Gmain").entered();
-            let _inner = trace_span!(target: OPERATORS, "inner", shape = ?[1, 2]).entered();
+            let _inner =
+                trace_span!(target: "stylegan_synthesis", "inner", shape = ?[1, 2]).entered();
             thread::sleep(Duration::from_millis(2));
         });
         let spans = recorder.take();

@@ -2,6 +2,7 @@ use candle_core::{DType, Device, Result, Shape, Tensor};
 use candle_nn::{Init, VarBuilder};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
+use tracing::trace_span;
 
 /// Where the noise of the synthesis layers comes from.
 pub enum NoiseMode<'a> {
@@ -65,6 +66,7 @@ fn normal_maps(
     dtype: DType,
     device: &Device,
 ) -> Result<Tensor> {
+    let _span = trace_span!("random numbers").entered();
     let values: Vec<f32> = StandardNormal
         .sample_iter(rng)
         .take(n * side * side)

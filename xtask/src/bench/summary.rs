@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use stylegan_trainer::config::TrainingConfig;
 
 use super::work::Kind;
-use crate::spans::{PHASES, Span};
+use crate::spans::Span;
 
 const GIGA: f64 = 1e9;
 const GIB: f64 = (1u64 << 30) as f64;
@@ -67,7 +67,7 @@ impl Phases {
     /// Of the spans of so many steps.
     pub fn new(spans: &[Span], steps: usize) -> Self {
         let seconds = |name| {
-            let of_phase = |span: &&Span| span.target == PHASES && span.name == name;
+            let of_phase = |span: &&Span| span.is_phase() && span.name == name;
             spans
                 .iter()
                 .filter(of_phase)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::bench::summary::Setting;
-use crate::spans::{OPERATORS, PHASES, Span};
+use crate::spans::Span;
 
 /// The spans of some calls or steps.
 pub struct Profile<'a> {
@@ -29,11 +29,11 @@ struct Row {
 }
 
 impl Profile<'_> {
-    /// The spans of a target by name, those that take longest first.
-    fn rows(&self, target: &str, by_shape: bool, seconds: fn(&Span) -> f64) -> Vec<Row> {
+    /// The phases, or everything else, by name, those that take longest first.
+    fn rows(&self, phases: bool, by_shape: bool, seconds: fn(&Span) -> f64) -> Vec<Row> {
         let mut rows = BTreeMap::<String, Row>::new();
-        for span in self.spans.iter().filter(|span| span.target == target) {
-            let name = match by_shape {
+        for span in self.spans.iter().filter(|span| span.is_phase() == phases) {
+            let name = match by_shape && !span.shape.is_empty() {
                 true => format!("{} {}", span.name, span.shape),
                 false => span.name.clone(),
             };
@@ -87,9 +87,9 @@ impl fmt::Display for Profile<'_> {
         self.table(
             f,
             "operator",
-            &self.rows(OPERATORS, self.by_shape, Span::own_seconds),
+            &self.rows(false, self.by_shape, Span::own_seconds),
         )?;
-        let phases = self.rows(PHASES, false, Span::seconds);
+        let phases = self.rows(true, false, Span::seconds);
         if !phases.is_empty() {
             writeln!(f)?;
             self.table(f, "phase", &phases)?;
@@ -102,6 +102,7 @@ impl fmt::Display for Profile<'_> {
 mod tests {
     use super::*;
     use crate::bench::work::Kind;
+    use crate::spans::{OPERATORS, PHASES};
     use std::thread;
     use std::time::Duration;
     use stylegan_trainer::Preset;
@@ -122,9 +123,9 @@ mod tests {
     #[test]
     fn rows_add_up_and_what_is_left_over_is_shown() {
         let spans = [
-            span(OPERATORS, "conv2d", "[1, 8, 8, 8]", [2, 0]),
-            span(OPERATORS, "bias_act", "[1, 8, 8, 8]", [3, 2]),
-            span(OPERATORS, "conv2d", "[1, 4, 8, 8]", [1, 0]),
+            span(OPERATORS[0], "conv2d", "[1, 8, 8, 8]", [2, 0]),
+            span(OPERATORS[0], "bias_act", "[1, 8, 8, 8]", [3, 2]),
+            span(OPERATORS[0], "conv2d", "[1, 4, 8, 8]", [1, 0]),
             span(PHASES, "Gmain", "", [7, 4]),
         ];
         let setting = Setting::new(Kind::TrainStep, &Preset::Auto.training(8, None));

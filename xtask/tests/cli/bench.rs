@@ -150,6 +150,8 @@ fn a_profile_names_operators_phases_and_what_is_left_over() {
         "conv2d",
         "conv2d_weight_gradient",
         "bias_act",
+        "backward",
+        "random numbers",
         "everything else",
         "Dreg",
         "EMA",
@@ -179,7 +181,7 @@ fn a_profile_of_a_generator_can_tell_shapes_apart() {
 fn wrong_input_is_refused_before_any_work() {
     let resolution =
         "error: --resolution 48: must be a power of two from 4 to 1024; the nearest is 32 or 64";
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 12] = [
         (
             &["bench", "generate", "--threads", "0"],
             "error: --threads 0: must be at least 1",
@@ -204,6 +206,18 @@ fn wrong_input_is_refused_before_any_work() {
             "error: --batch 6: isn't a multiple of the minibatch-std group of 4 pictures; use --batch 4 or --batch 8",
         ),
         (
+            &["bench", "scaling", "generate", "--resolutions", "16,48"],
+            resolution,
+        ),
+        (
+            &["bench", "scaling", "generate", "--thread-counts", "0"],
+            "error: --thread-counts 0: must be at least 1",
+        ),
+        (
+            &["bench", "scaling", "train-step", "--runs", "0"],
+            "error: --runs 0: must be at least 1",
+        ),
+        (
             &["profile", "render"],
             "error: invalid value 'render' for '<WORK>'",
         ),
@@ -219,6 +233,69 @@ fn wrong_input_is_refused_before_any_work() {
     ]);
     let expected = "error: --trace no-such-folder/trace.json: cannot write the file: ";
     assert!(lines(&run)[0].starts_with(expected), "{:?}", lines(&run));
+}
+
+#[test]
+fn scaling_changes_one_number_at_a_time() {
+    let numbers = "--resolutions 8,16 --batches 4,8 --thread-counts 1 --threads 2 --runs 1";
+    let numbers: Vec<&str> = numbers.split(' ').collect();
+    let scaling = |work, more: &[&str]| {
+        let network = tiny(&["bench", "scaling", work], &numbers);
+        xtask(&[&network, more].concat())
+    };
+    let point = |line: &Value| {
+        positive(line, "median_seconds");
+        let fields = ["resolution", "batch", "threads", "channel_base"];
+        fields.map(|field| line[field].as_u64().unwrap())
+    };
+    let expected = [[8, 4, 2, 64], [16, 4, 2, 64], [8, 8, 2, 64], [8, 4, 1, 64]];
+    for work in ["generate", "train-step"] {
+        let points: Vec<_> = json(&scaling(work, &["--json"]))
+            .iter()
+            .map(point)
+            .collect();
+        assert_eq!(points, expected, "{work}");
+    }
+    let table = stdout(&scaling("generate", &[]));
+    assert!(
+        table.starts_with("resolution  batch  threads  seconds"),
+        "{table}"
+    );
+    assert_eq!(table.lines().count(), 1 + expected.len());
+}
+
+#[test]
+fn ceilings_are_measured_for_every_number_of_threads() {
+    let ceilings = json(&xtask(&["bench", "ceilings", "--threads", "2", "--json"]));
+    let threads: Vec<_> = ceilings
+        .iter()
+        .map(|line| positive(line, "threads"))
+        .collect();
+    assert_eq!(threads, [1.0, 2.0]);
+    for line in &ceilings {
+        positive(line, "matrix_product_gflops");
+        for what in ["copy", "triad", "first_touch"] {
+            positive(line, &format!("{what}_gbytes_per_second"));
+        }
+    }
+}
+
+#[test]
+fn peers_that_can_not_be_asked_are_named() {
+    let error = |more: &[&str]| lines(&fail(&[&["bench", "peers"], more].concat()))[0].clone();
+    let expected = "error: invalid value 'tensorflow' for '--peers <PEER>'";
+    assert_eq!(error(&["--peers", "pytorch,tensorflow"]), expected);
+    let expected = "error: invalid value 'generate-512-1' for '--only <WORK>'";
+    assert_eq!(error(&["--only", "generate-512-1"]), expected);
+    let expected = "error: --only train-64: openvino can't train; add --peers pytorch, or leave the option out";
+    assert_eq!(
+        error(&["--only", "train-64", "--peers", "openvino"]),
+        expected
+    );
+    assert_eq!(
+        error(&["--rounds", "0"]),
+        "error: --rounds 0: must be at least 1"
+    );
 }
 
 #[test]

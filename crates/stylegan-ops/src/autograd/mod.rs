@@ -38,6 +38,7 @@ use std::collections::{HashMap, HashSet};
 
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Error, Result, Tensor, TensorId, Var, bail};
+use tracing::trace_span;
 
 use crate::add;
 
@@ -124,6 +125,7 @@ pub fn grad(output: &Tensor, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     let output = output.clone();
     let inputs: Vec<Tensor> = inputs.iter().map(|&t| t.clone()).collect();
     graph_thread::run(move || {
+        let _span = trace_span!("backward").entered();
         let _wanted = Wanted::set(Some(inputs.iter().map(|t| t.id()).collect()));
         let mut gradients = walk(&output)?;
         let take = |(i, input): (usize, &Tensor)| match gradients.take(input.id())? {
@@ -166,6 +168,7 @@ fn first_order(loss: &Tensor, wanted: Option<HashSet<TensorId>>) -> Result<Gradi
              compute those that are differentiated again with stylegan_ops::autograd::grad"
         );
     }
+    let _span = trace_span!("backward").entered();
     let keep = wanted.clone();
     let _wanted = Wanted::set(wanted);
     stacker::grow(STACK_BYTES, || {

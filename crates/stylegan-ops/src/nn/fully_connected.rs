@@ -1,5 +1,6 @@
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{Init, Module, VarBuilder};
+use tracing::trace_span;
 
 use super::WeightScale;
 use crate::{BiasAct, bias_act, fused};
@@ -101,6 +102,7 @@ impl Module for FullyConnected {
                 x.dims()
             )
         }
+        let _span = trace_span!("fully_connected").entered();
         let gain = scale.runtime(in_features, lr_multiplier);
         let gains = [gain, lr_multiplier];
         let (bias, act) = (self.bias.as_ref(), &self.config.act);

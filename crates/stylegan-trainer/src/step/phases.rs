@@ -11,6 +11,7 @@ use stylegan_mapping::broadcast;
 use stylegan_ops::autograd::{Gradients, backward_for};
 use stylegan_ops::growing::Lod;
 use stylegan_synthesis::{Generator, NoiseMode};
+use tracing::trace_span;
 
 use super::DIVERGED;
 use super::data::{Reals, TrainingData};
@@ -375,6 +376,7 @@ impl Phases<'_> {
 
     /// Standard normal numbers, drawn on the CPU.
     fn normal(&mut self, shape: impl Into<Shape>) -> Result<Tensor> {
+        let _span = trace_span!("random numbers").entered();
         let shape = shape.into();
         let draw = |_| self.rng.sample::<f32, _>(StandardNormal);
         let values: Vec<f32> = (0..shape.elem_count()).map(draw).collect();
