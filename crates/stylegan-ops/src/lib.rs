@@ -12,12 +12,16 @@
 //! | [`adain`], [`instance_norm`], [`pixel_norm`], [`minibatch_std`], [`normalize_2nd_moment`] | normalisations |
 //! | [`modulate`], [`channel_dot`], [`channel_sum`], [`channel_affine`] | products and sums per channel |
 //! | [`pixel_modulate`], [`pixel_dot`], [`pixel_sum`] | products and sums per pixel |
+//! | [`add`] | sums, on all cores |
 //! | [`growing`] | level of detail and cross-fade of progressive growing |
 //! | [`nn`] | the equalized-learning-rate layers that the networks share |
 //!
 //! Tensors are NCHW, `f32` or `f64`. On the CPU every operator has a kernel that uses all cores and
 //! gives the same result on any number of threads; on CUDA and Metal it is a composition of candle's
-//! own operators. Regularizers differentiate gradients: [`autograd`] keeps that safe.
+//! own operators. Kernels use the widest instructions of the machine (AVX-512, AVX2 or NEON) and the faster
+//! algorithm for the sizes; two environment variables force the choice, for tests and comparisons:
+//! `STYLEGAN_SIMD` (`avx512`, `avx2`, `neon`, `portable`) and `STYLEGAN_CONV` (`auto`, `direct`, `winograd`:
+//! where it applies). Regularizers differentiate gradients: [`autograd`] keeps that safe.
 //!
 //! ```
 //! use candle_core::{Device, Result, Tensor, Var};
@@ -37,8 +41,10 @@
 //! # }
 //! ```
 
+mod add;
 pub mod autograd;
 mod bias_act;
+mod buffer;
 mod channelwise;
 mod check;
 mod combine;
@@ -55,12 +61,14 @@ mod norm;
 mod parallel;
 mod pointwise;
 mod resample;
+mod simd;
 mod slices;
 mod sums;
 #[cfg(test)]
 mod tests;
 mod upfirdn2d;
 
+pub use add::add;
 pub use bias_act::{Activation, BiasAct, bias_act, scaled_bias_act};
 pub use channelwise::{
     channel_affine, channel_dot, channel_sum, modulate, pixel_dot, pixel_modulate, pixel_sum,

@@ -13,11 +13,14 @@ use std::ops::Range;
 use pulp::Arch;
 use rayon::prelude::*;
 
+use super::choice::{Algorithm, algorithm};
+use super::winograd::{self, Kernels};
 use super::{Derivative, Epilogue, Geometry, WeightLayout};
 use crate::gather::{Picture, Plane, Tap, gather, tiles};
 use crate::gemm::{Matrix, MatrixMut, multiply};
 use crate::kernel::Float;
 use crate::parallel::{SharedOut, planes};
+use crate::simd;
 
 /// Elements of a gathered matrix: half a megabyte in f32.
 const TILE_ELEMENTS: usize = 128 * 1024;
@@ -106,6 +109,87 @@ fn weight_matrix<T: Float>(g: &Geometry, by: Derivative, w: &[T], taps: &[Tap]) 
     matrix
 }
 
+/// Element types, by the algorithms that they have beside the direct form.
+pub(crate) trait Fast: Sized {
+    /// Computes [`convolve`] by another algorithm, if there is one for these sizes that pays.
+    fn convolve<E: Epilogue<Self>>(
+        _: &Geometry,
+        _: Derivative,
+        _: &[Self],
+        _: &[Self],
+        _: Option<&[Self]>,
+        _: &E,
+        _: &mut [Self],
+    ) -> bool {
+        false
+    }
+}
+
+impl Fast for f64 {}
+
+impl Fast for f32 {
+    fn convolve<E: Epilogue<f32>>(
+        g: &Geometry,
+        by: Derivative,
+        input: &[f32],
+        w: &[f32],
+        scale: Option<&[f32]>,
+        epilogue: &E,
+        out: &mut [f32],
+    ) -> bool {
+        let Some((shape, kernels)) = as_winograd(g, by, w) else {
+            return false;
+        };
+        let chosen = match algorithm() {
+            Algorithm::Auto => winograd::pays(&shape),
+            Algorithm::Direct => false,
+            Algorithm::Winograd => true,
+        };
+        if chosen {
+            winograd::convolve(simd::level(), &shape, input, kernels, scale, epilogue, out);
+        }
+        chosen
+    }
+}
+
+/// A 3x3 convolution of stride 1, or the transpose of one, as Winograd's algorithm computes it.
+pub(super) fn as_winograd<'a>(
+    g: &Geometry,
+    by: Derivative,
+    w: &'a [f32],
+) -> Option<(winograd::Shape, Kernels<'a>)> {
+    if g.kernel != [3, 3] || g.config.stride != 1 {
+        return None;
+    }
+    let (y_stride, x_stride) = match g.config.layout {
+        WeightLayout::YX => (9 * g.x[0], 9),
+        WeightLayout::XY => (9, 9 * g.y[0]),
+    };
+    let forward = by == Derivative::Y;
+    let ((input, output), (input_stride, output_stride)) = match by {
+        Derivative::Y => ((g.x, g.y), (x_stride, y_stride)),
+        Derivative::X => ((g.y, g.x), (y_stride, x_stride)),
+    };
+    let shape = winograd::Shape {
+        n: g.n,
+        input,
+        output,
+        padding: if forward {
+            g.config.padding
+        } else {
+            2 - g.config.padding
+        },
+        gain: g.config.gain,
+    };
+    let kernels = Kernels {
+        w,
+        output_stride,
+        input_stride,
+        rotated: !forward,
+    };
+    Some((shape, kernels))
+}
+
 /// The picture across the convolution, finished by an epilogue. Every element of `out` is written.
 pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
     g: &Geometry,
@@ -116,6 +200,9 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
     epilogue: &E,
     out: &mut [T],
 ) {
+    if T::convolve(g, by, input, w, scale, epilogue, out) {
+        return;
+    }
     let (from, [outputs, out_h, out_w], step) = match by {
         Derivative::Y => (g.x, g.y, g.config.stride),
         Derivative::X => (g.y, g.x, 1),
@@ -128,8 +215,9 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
     let passes = passes(g, by);
     // With one pass the tasks finish their own values; the phases of a plane are finished together.
     let alone = matches!(passes.as_slice(), [Pass { step: 1, .. }]);
+    // Pixels that no tap reaches, where the kernel is smaller than the stride.
     let reached: usize = passes.iter().map(|p| p.size[0] * p.size[1]).sum();
-    if reached < out_h * out_w {
+    if reached < out_h * out_w || from[0] == 0 {
         out.fill(T::zero());
     }
     let weights: Vec<Vec<T>> = passes
@@ -261,6 +349,7 @@ pub(super) fn weight_gradient<T: Float>(
         scale: scale_x,
     };
     let Some(Pass { taps, size, .. }) = passes(g, Derivative::Y).pop() else {
+        out.fill(T::zero());
         return;
     };
     let y = pixels_first(y, g.y, scale_y);

@@ -11,12 +11,14 @@
 //! of times. An optional scale `[N,C]` multiplies the channels of the input picture, which is how
 //! modulated convolution enters the family without a pass of its own.
 
+mod choice;
 pub(crate) mod cpu;
 mod epilogue;
 mod geometry;
 pub(crate) mod reference;
 #[cfg(test)]
 mod tests;
+mod winograd;
 
 use candle_core::{Result, Shape, Tensor};
 
@@ -146,6 +148,7 @@ impl Geometry {
         if !input.device().is_cpu() {
             return reference::convolve(&self, by == Derivative::Y, input, w, scale);
         }
+        choice::check()?;
         let kernel = Convolve { geometry: self, by };
         match scale {
             Some(scale) => apply3(kernel, input, w, scale),
@@ -170,6 +173,7 @@ impl Geometry {
         if !x.device().is_cpu() {
             return reference::weight_gradient(&self, x, y, scale);
         }
+        choice::check()?;
         let kernel = WeightGradient {
             geometry: self,
             scale_x: matches!(scale, Some(Scale::X(_))),

@@ -2,8 +2,9 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::cpu::convolve;
-use super::{Conv2d, Derivative, Epilogue, Geometry, Plain};
+use super::cpu::{as_winograd, convolve};
+use super::{Conv2d, Derivative, Epilogue, Geometry, Plain, WeightLayout, winograd};
+use crate::simd::Level;
 
 /// Not the identity when applied twice, and different for every pixel.
 struct Numbered {
@@ -54,6 +55,271 @@ fn the_epilogue_finishes_every_pixel_once() -> Result<()> {
             for (at, (plain, finished)) in plain.iter().zip(&finished).enumerate() {
                 assert_eq!(*finished, 2.0 * plain + at as f64, "{by:?} {g:?} at {at}");
             }
+        }
+    }
+    Ok(())
+}
+
+fn waves(seed: usize, count: usize) -> Vec<f32> {
+    let wave = |i: usize| ((i * i % 8191) as f64 * 0.37 + (i + seed) as f64).sin() as f32;
+    (0..count).map(wave).collect()
+}
+
+/// The largest difference from the direct form in f64, relative to the largest magnitude.
+fn error(got: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(got.len(), expected.len());
+    let largest = expected.iter().fold(0.0, |m: f64, e| m.max(e.abs()));
+    let difference = |(g, e): (&f32, &f64)| {
+        let difference = (*g as f64 - e).abs();
+        if difference.is_nan() {
+            f64::INFINITY
+        } else {
+            difference
+        }
+    };
+    got.iter().zip(expected).map(difference).fold(0.0, f64::max) / largest
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&v| v as f64).collect()
+}
+
+/// A 3x3 convolution of stride 1.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    n: usize,
+    inputs: usize,
+    outputs: usize,
+    size: [usize; 2],
+    padding: usize,
+    layout: WeightLayout,
+}
+
+impl Case {
+    fn geometry(&self) -> Result<Geometry> {
+        let Self {
+            n,
+            inputs,
+            outputs,
+            size: [h, w],
+            padding,
+            layout,
+        } = *self;
+        let config = Conv2d {
+            stride: 1,
+            padding,
+            gain: 0.3,
+            layout,
+        };
+        let dims = match layout {
+            WeightLayout::YX => (outputs, inputs, 3, 3),
+            WeightLayout::XY => (inputs, outputs, 3, 3),
+        };
+        let weight = Tensor::zeros(dims, DType::F64, &Device::Cpu)?;
+        let x = Tensor::zeros((n, inputs, h, w), DType::F64, &Device::Cpu)?;
+        Geometry::of_conv(&x, &weight, &config)
+    }
+
+    /// Odd sizes, sizes beside multiples of a tile and of the lanes, one task and many, transforms that are
+    /// shared and not.
+    fn all() -> Vec<Self> {
+        let case = |[n, inputs, outputs, h, w, padding]: [usize; 6]| Self {
+            n,
+            inputs,
+            outputs,
+            size: [h, w],
+            padding,
+            layout: if (h + outputs) % 2 == 0 {
+                WeightLayout::YX
+            } else {
+                WeightLayout::XY
+            },
+        };
+        [
+            [1, 1, 1, 1, 1, 1],
+            [1, 1, 1, 1, 1, 2],
+            [2, 3, 5, 4, 4, 1],
+            [1, 4, 1, 3, 5, 0],
+            [2, 20, 33, 9, 7, 1],
+            [5, 17, 16, 8, 8, 1],
+            [1, 16, 16, 17, 16, 1],
+            [3, 5, 40, 13, 33, 0],
+            [17, 9, 20, 4, 4, 1],
+            [1, 33, 31, 64, 65, 1],
+            [2, 130, 20, 8, 70, 2],
+            [1, 3, 2, 5, 611, 1],
+            [1, 200, 70, 16, 16, 1],
+            [9, 300, 33, 12, 11, 1],
+        ]
+        .map(case)
+        .to_vec()
+    }
+}
+
+/// Both directions at every level, with and without a scale. The error grows with the channels; 2.2e-6 is the
+/// largest here.
+#[test]
+fn winograd_stays_close_to_f64() -> Result<()> {
+    let mut largest = 0.0f64;
+    for case in Case::all() {
+        let g = case.geometry()?;
+        let w = waves(1, case.inputs * case.outputs * 9);
+        for (by, from, to) in [(Derivative::Y, g.x, g.y), (Derivative::X, g.y, g.x)] {
+            let x = waves(2, g.n * from.iter().product::<usize>());
+            let style = waves(3, g.n * from[0]);
+            for style in [None, Some(&style[..])] {
+                let mut expected = vec![0.0; g.n * to.iter().product::<usize>()];
+                let wide_style = style.map(wide);
+                convolve(
+                    &g,
+                    by,
+                    &wide(&x),
+                    &wide(&w),
+                    wide_style.as_deref(),
+                    &Plain,
+                    &mut expected,
+                );
+                let (shape, kernels) = as_winograd(&g, by, &w).expect("3x3, stride 1");
+                for &level in Level::available() {
+                    let mut got = vec![f32::NAN; expected.len()];
+                    winograd::convolve(level, &shape, &x, kernels, style, &Plain, &mut got);
+                    let error = error(&got, &expected);
+                    largest = largest.max(error);
+                    assert!(error < 5e-6, "{level:?} {by:?} {case:?}: {error:e}");
+                }
+            }
+        }
+    }
+    eprintln!("MEASURED {largest:e}");
+    Ok(())
+}
+
+/// Powers of two change no digit, up to near the ends of the range.
+#[test]
+fn winograd_takes_extreme_magnitudes() -> Result<()> {
+    let case = Case::all()[4];
+    let g = case.geometry()?;
+    let (x, w) = (
+        waves(1, g.n * g.x.iter().product::<usize>()),
+        waves(2, 20 * 33 * 9),
+    );
+    let (shape, kernels) = as_winograd(&g, Derivative::Y, &w).expect("3x3, stride 1");
+    let run = |x: &[f32]| {
+        let mut y = vec![f32::NAN; g.n * g.y.iter().product::<usize>()];
+        winograd::convolve(
+            Level::available()[0],
+            &shape,
+            x,
+            kernels,
+            None,
+            &Plain,
+            &mut y,
+        );
+        y
+    };
+    let plain = run(&x);
+    for exponent in [-80, -40, 40, 100] {
+        let factor = 2f32.powi(exponent);
+        let scaled: Vec<f32> = x.iter().map(|x| x * factor).collect();
+        let expected: Vec<f32> = plain.iter().map(|y| y * factor).collect();
+        assert_eq!(run(&scaled), expected, "2^{exponent}");
+    }
+    Ok(())
+}
+
+/// What the direct form makes of a value that is not finite is not finite here, either.
+#[test]
+fn winograd_hides_no_value_that_is_not_finite() -> Result<()> {
+    let case = Case::all()[4];
+    let g = case.geometry()?;
+    let w = waves(2, 20 * 33 * 9);
+    let (shape, kernels) = as_winograd(&g, Derivative::Y, &w).expect("3x3, stride 1");
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for at in [0, 31, 62, 1000] {
+            let mut x = waves(1, g.n * g.x.iter().product::<usize>());
+            x[at] = value;
+            let mut expected = vec![0.0; g.n * g.y.iter().product::<usize>()];
+            convolve(
+                &g,
+                Derivative::Y,
+                &wide(&x),
+                &wide(&w),
+                None,
+                &Plain,
+                &mut expected,
+            );
+            let mut got = vec![0.0; expected.len()];
+            winograd::convolve(
+                Level::available()[0],
+                &shape,
+                &x,
+                kernels,
+                None,
+                &Plain,
+                &mut got,
+            );
+            assert!(expected.iter().any(|e| !e.is_finite()));
+            for (got, expected) in got.iter().zip(&expected) {
+                assert!(expected.is_finite() || !got.is_finite(), "{value} at {at}");
+            }
+            let other = g.y.iter().product::<usize>();
+            assert!(
+                got[other..].iter().all(|y| y.is_finite()) || at >= 20 * 63,
+                "the other sample"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn winograd_gives_the_same_bits_on_any_number_of_threads() -> Result<()> {
+    for case in Case::all() {
+        let g = case.geometry()?;
+        let x = waves(1, g.n * g.x.iter().product::<usize>());
+        let w = waves(2, case.inputs * case.outputs * 9);
+        let (shape, kernels) = as_winograd(&g, Derivative::Y, &w).expect("3x3, stride 1");
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let mut y = vec![f32::NAN; g.n * g.y.iter().product::<usize>()];
+            let level = Level::available()[0];
+            pool.expect("a pool").install(|| {
+                winograd::convolve(level, &shape, &x, kernels, None, &Plain, &mut y);
+            });
+            y
+        };
+        let one = run(1);
+        assert!(one.iter().all(|y| y.is_finite()));
+        assert_eq!(one, run(2), "{case:?}");
+        assert_eq!(one, run(3), "{case:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_epilogue_of_winograd_finishes_every_pixel_once() -> Result<()> {
+    struct Plane([usize; 2]);
+    impl Epilogue<f32> for Plane {
+        fn finish(&self, sample: usize, channel: usize, first_pixel: usize, row: &mut [f32]) {
+            let first = (sample * self.0[0] + channel) * self.0[1] + first_pixel;
+            for (i, value) in row.iter_mut().enumerate() {
+                *value = 2.0 * *value + (first + i) as f32;
+            }
+        }
+    }
+    for case in Case::all() {
+        let g = case.geometry()?;
+        let x = waves(1, g.n * g.x.iter().product::<usize>());
+        let w = waves(2, case.inputs * case.outputs * 9);
+        let (shape, kernels) = as_winograd(&g, Derivative::Y, &w).expect("3x3, stride 1");
+        let size = g.n * g.y.iter().product::<usize>();
+        let (mut plain, mut finished) = (vec![f32::NAN; size], vec![f32::NAN; size]);
+        let level = Level::available()[0];
+        winograd::convolve(level, &shape, &x, kernels, None, &Plain, &mut plain);
+        let epilogue = Plane([g.y[0], g.y[1] * g.y[2]]);
+        winograd::convolve(level, &shape, &x, kernels, None, &epilogue, &mut finished);
+        for (at, (plain, finished)) in plain.iter().zip(&finished).enumerate() {
+            assert_eq!(*finished, 2.0 * plain + at as f32, "{case:?} at {at}");
         }
     }
     Ok(())

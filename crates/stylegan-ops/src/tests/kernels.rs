@@ -409,7 +409,9 @@ fn f32_stays_close_to_f64() -> Result<()> {
         None,
         &config,
     )?;
-    assert!(difference(&single, &conv2d(&x, &w, None, &config)?) < 1e-6);
+    let error = difference(&single, &conv2d(&x, &w, None, &config)?);
+    // 1.7e-6 by Winograd's algorithm, 3e-7 in the direct form.
+    assert!(error < 3e-6, "{error:e}");
     Ok(())
 }
 
