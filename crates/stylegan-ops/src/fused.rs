@@ -8,11 +8,10 @@ use std::ops::Deref;
 
 use candle_core::{DType, Device, Result, Storage, Tensor, bail};
 
-use crate::autograd::outside_passes;
 use crate::bias_act::cpu::{Activator, Curve};
 use crate::bias_act::{self, BiasAct};
 use crate::conv::{Epilogue, Geometry, Plain, cpu::convolve};
-use crate::kernel::{Float, same_dtype};
+use crate::kernel::{Float, same_dtype, traced};
 use crate::modulated::{DEMODULATION_EPSILON, ModulatedConv2d};
 use crate::parallel::planes_with;
 use crate::pointwise::{self, pointwise};
@@ -80,7 +79,7 @@ impl ModulatedLayer<'_> {
         let bias = bias.as_ref().map(|b| b.get::<T>()).transpose()?;
         let noise = noise.as_ref().map(|z| z.get::<T>()).transpose()?;
         let mut out = vec![T::zero(); dims.iter().product()];
-        outside_passes(|| {
+        traced("modulated_layer", &dims, || {
             let coefficients = self
                 .config
                 .demodulate
@@ -221,7 +220,7 @@ fn matrix_vector<T: Float>(
     let (x, weight) = (x.get::<T>()?, weight.get::<T>()?);
     let bias = bias.as_ref().map(|b| b.get::<T>()).transpose()?;
     let curve = Curve::<T>::new(act);
-    let y = outside_passes(|| {
+    let y = traced("fully_connected", &[n, o], || {
         columns(
             [n, o],
             i,

@@ -159,12 +159,18 @@ fn compute_as<T: Float, K: Kernel<N>, const N: usize>(
         *slice = &T::cpu_storage_as_slice(storage)?[start..end];
     }
     let shape = kernel.shape();
-    let dims = shape.dims();
-    let _span =
-        trace_span!(target: "stylegan_ops::op", "op", name = K::NAME, shape = ?dims).entered();
-    let mut out = unspecified(shape.elem_count());
-    outside_passes(|| kernel.cpu(slices, &mut out));
+    let out = traced(K::NAME, shape.dims(), || {
+        let mut out = unspecified(shape.elem_count());
+        kernel.cpu(slices, &mut out);
+        out
+    });
     Ok((T::to_cpu_storage_owned(out), shape))
+}
+
+/// Runs the kernel of an operator in a span with its name and the shape of its result.
+pub(crate) fn traced<R>(op: &'static str, shape: &[usize], kernel: impl FnOnce() -> R) -> R {
+    let _span = trace_span!(target: "stylegan_ops::op", "op", name = op, ?shape).entered();
+    outside_passes(kernel)
 }
 
 /// A result that is computed already, for candle to take it.

@@ -173,7 +173,7 @@ fn a_profile_names_operators_phases_and_what_is_left_over() {
 #[test]
 fn a_profile_of_a_generator_can_tell_shapes_apart() {
     let table = stdout(&xtask(&tiny(&["profile", "generate"], &["--shapes"])));
-    assert!(table.contains("conv2d [4, 8, 8, 8] "), "{table}");
+    assert!(table.contains("modulated_layer [4, 8, 8, 8] "), "{table}");
     assert!(!table.contains("phase"), "{table}");
 }
 
