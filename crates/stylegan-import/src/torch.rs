@@ -1,0 +1,327 @@
+//! PyTorch files and plain safetensors: modules as the public tools pickle them, and dictionaries of tensors.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+use stylegan_checkpoint::archive::{Archive, Container, NamedTensors};
+use stylegan_checkpoint::pickle::View;
+use stylegan_ops::growing::Lod;
+
+use crate::error::{ImportError, Result};
+use crate::module::{Lazy, Module};
+use crate::network::Network;
+use crate::public::{self, Hints};
+use crate::shapes::{Shapes, Tensors};
+use crate::{Extra, Family, Format, Imported, rosinality};
+
+/// What a network of a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    GEma,
+    G,
+    D,
+}
+
+impl Role {
+    /// That of a network under a key of a dictionary.
+    fn of(key: &str) -> Option<Self> {
+        match key {
+            "G_ema" | "g_ema" => Some(Self::GEma),
+            "G" | "g" | "generator" => Some(Self::G),
+            "D" | "d" | "discriminator" => Some(Self::D),
+            _ => None,
+        }
+    }
+}
+
+/// How a file names the tensors of its networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    Public,
+    Rosinality,
+}
+
+impl Naming {
+    /// The naming of a network, and whether it is a generator.
+    fn of(tensors: &Tensors) -> Option<(Self, bool)> {
+        if rosinality::is_generator(tensors) {
+            Some((Self::Rosinality, true))
+        } else if rosinality::is_discriminator(tensors) {
+            Some((Self::Rosinality, false))
+        } else if public::is_generator(tensors) {
+            Some((Self::Public, true))
+        } else if public::is_discriminator(tensors) {
+            Some((Self::Public, false))
+        } else {
+            None
+        }
+    }
+}
+
+/// One network of a file.
+struct Section {
+    name: String,
+    tensors: Tensors,
+    /// What its module tells beyond the tensors, and which tool made it.
+    module: Option<(Hints, &'static str)>,
+}
+
+/// What a file holds beside its networks.
+#[derive(Default)]
+struct Rest {
+    latent_avg: Option<Tensor>,
+    extras: Vec<Extra>,
+    notes: Vec<String>,
+}
+
+/// The networks of a file whose root is a dictionary, a module or a dictionary of tensors.
+pub(crate) fn import(archive: &Archive) -> Result<Imported> {
+    let root = archive.root();
+    let mut sections = BTreeMap::new();
+    let mut rest = Rest::default();
+    match section(archive, &root, "network")? {
+        Some(section) => {
+            let (role, section) = alone(section)?;
+            sections.insert(role, section);
+        }
+        None => {
+            for (key, value) in root.items()? {
+                if let Some(role) = Role::of(key)
+                    && let Some(section) = section(archive, &value, key)?
+                {
+                    sections.insert(role, section);
+                } else if key == "latent_avg"
+                    && let Some(tensor) = archive.tensor(&value)?
+                {
+                    rest.latent_avg = Some(archive.load(&tensor)?);
+                } else {
+                    rest.extras.push(extra(archive, key, &value));
+                }
+            }
+        }
+    }
+    if sections.is_empty() {
+        let keys: Vec<&str> = root
+            .items()?
+            .into_iter()
+            .map(|(key, _)| key)
+            .take(6)
+            .collect();
+        return Err(ImportError::no_network(match &keys[..] {
+            [] => root.describe(),
+            keys => format!("{} with {}", root.describe(), keys.join(", ")),
+        }));
+    }
+    if archive.trailing_bytes() > 0 {
+        let bytes = archive.trailing_bytes();
+        rest.notes
+            .push(format!("{bytes} bytes behind the pickle were passed over"));
+    }
+    let format = match archive.container() {
+        Container::TorchZip => Format::TorchZip,
+        Container::TorchLegacy => Format::TorchLegacy,
+        Container::Pickle | Container::Safetensors => Format::TorchPickle,
+    };
+    assemble(sections, rest, format)
+}
+
+/// The networks of a safetensors file that has no configuration.
+pub(crate) fn import_safetensors(file: &NamedTensors) -> Result<Imported> {
+    let mut by_role: BTreeMap<Role, (&str, Tensors)> = BTreeMap::new();
+    let mut alone_tensors = Tensors::new();
+    for (name, tensor) in &file.tensors {
+        let tensor = file.load(tensor)?;
+        match name
+            .split_once('.')
+            .and_then(|(key, name)| Some((Role::of(key)?, key, name)))
+        {
+            Some((role, key, name)) => {
+                let (_, tensors) = by_role.entry(role).or_insert((key, Tensors::new()));
+                tensors.insert(name.to_string(), tensor);
+            }
+            None => {
+                alone_tensors.insert(name.clone(), tensor);
+            }
+        }
+    }
+    let mut rest = Rest {
+        latent_avg: alone_tensors.remove("latent_avg"),
+        ..Rest::default()
+    };
+    let section = |name: &str, tensors| Section {
+        name: name.to_string(),
+        tensors,
+        module: None,
+    };
+    let mut sections: BTreeMap<Role, Section> = by_role
+        .into_iter()
+        .map(|(role, (key, tensors))| (role, section(key, tensors)))
+        .collect();
+    if sections.is_empty() {
+        let (role, section) = alone(section("network", alone_tensors))?;
+        sections.insert(role, section);
+    } else {
+        for (name, tensor) in alone_tensors {
+            rest.extras.push(Extra {
+                name,
+                content: describe(tensor.dtype().as_str(), tensor.dims()),
+            });
+        }
+    }
+    assemble(sections, rest, Format::Safetensors)
+}
+
+/// The role of a network that is alone in its file, which doesn't tell.
+fn alone(section: Section) -> Result<(Role, Section)> {
+    match Naming::of(&section.tensors) {
+        Some((_, true)) => Ok((Role::GEma, section)),
+        Some((_, false)) => Ok((Role::D, section)),
+        None => Err(unknown(&section)),
+    }
+}
+
+fn unknown(section: &Section) -> ImportError {
+    let names: Vec<&str> = section.tensors.keys().map(String::as_str).take(4).collect();
+    ImportError::no_network(format!(
+        "{} with the tensors {}",
+        section.name,
+        names.join(", ")
+    ))
+}
+
+fn assemble(mut sections: BTreeMap<Role, Section>, rest: Rest, format: Format) -> Result<Imported> {
+    let Rest {
+        latent_avg,
+        extras,
+        mut notes,
+    } = rest;
+    let mut origin = None;
+    let mut named = |section: &Section, is_generator: bool| {
+        let naming = match Naming::of(&section.tensors) {
+            Some((naming, found)) if found == is_generator => naming,
+            _ => return Err(unknown(section)),
+        };
+        origin.get_or_insert(match (naming, &section.module) {
+            (Naming::Rosinality, _) => "the rosinality code in PyTorch",
+            (Naming::Public, Some((_, tool))) => tool,
+            (Naming::Public, None) => "tensors under the public names",
+        });
+        if naming == Naming::Public && section.module.is_none() {
+            notes.push(format!(
+                "{}: stored without its configuration: activations are taken to be unclamped{}",
+                section.name,
+                match is_generator {
+                    true => "",
+                    false => ", and the minibatch standard deviation to have groups of 4",
+                }
+            ));
+        }
+        Ok(naming)
+    };
+    let mut generator = |role: Role| {
+        let section = sections.remove(&role)?;
+        Some(named(&section, true).and_then(|naming| {
+            let tensors = match naming {
+                Naming::Public => section.tensors,
+                Naming::Rosinality => rosinality::read_generator(
+                    &section.name,
+                    &section.tensors,
+                    latent_avg.as_ref(),
+                )?,
+            };
+            let hints = section.module.map(|(hints, _)| hints).unwrap_or_default();
+            let shapes = Shapes {
+                network: &section.name,
+                tensors: &tensors,
+            };
+            let config = public::generator_config(&shapes, &hints)?;
+            Network::new(&section.name, config, tensors, Lod::FULL)
+        }))
+    };
+    let g_ema = generator(Role::GEma).transpose()?;
+    let g = generator(Role::G).transpose()?;
+    let d = match sections.remove(&Role::D) {
+        None => None,
+        Some(section) => {
+            let tensors = match named(&section, false)? {
+                Naming::Public => section.tensors,
+                Naming::Rosinality => {
+                    rosinality::read_discriminator(&section.name, &section.tensors)?
+                }
+            };
+            let hints = section.module.map(|(hints, _)| hints).unwrap_or_default();
+            let shapes = Shapes {
+                network: &section.name,
+                tensors: &tensors,
+            };
+            let config = public::discriminator_config(&shapes, &hints)?;
+            Some(Network::new(&section.name, config, tensors, Lod::FULL)?)
+        }
+    };
+    for (name, network) in [("G_ema", &g_ema), ("G", &g)] {
+        if let Some(network) = network
+            && !network.config.mapping.w_avg
+        {
+            notes.push(format!(
+                "{name}: stored without an average w, which truncation needs"
+            ));
+        }
+    }
+    Ok(Imported {
+        family: Family::StyleGan2,
+        format,
+        origin: origin.unwrap_or_default().to_string(),
+        g,
+        d,
+        g_ema,
+        extras,
+        notes,
+    })
+}
+
+/// The tensors of a module, or of a dictionary that has some; none where it is something else.
+fn section(archive: &Archive, value: &View, name: &str) -> Result<Option<Section>> {
+    let mut tensors = Lazy::new();
+    let module = Module::new(value);
+    if let Some(module) = &module {
+        tensors = module.tensors(archive)?;
+    } else {
+        for (key, value) in value.items().unwrap_or_default() {
+            if let Some(tensor) = archive.tensor(&value)? {
+                // As modules for several devices name theirs.
+                let key = key.strip_prefix("module.").unwrap_or(key);
+                tensors.insert(key.to_string(), tensor);
+            }
+        }
+        // A dictionary of networks may have a tensor of its own.
+        if tensors.len() < 3 {
+            return Ok(None);
+        }
+    }
+    let mut loaded = Tensors::new();
+    for (name, tensor) in &tensors {
+        loaded.insert(name.clone(), archive.load(tensor)?);
+    }
+    let module = module.map(|module| Ok::<_, ImportError>((module.hints(name)?, module.tool())));
+    Ok(Some(Section {
+        name: name.to_string(),
+        tensors: loaded,
+        module: module.transpose()?,
+    }))
+}
+
+fn extra(archive: &Archive, key: &str, value: &View) -> Extra {
+    let content = match (Module::new(value), archive.tensor(value)) {
+        (Some(module), _) => module.to_json(),
+        (None, Ok(Some(tensor))) => describe(tensor.element().name(), tensor.shape()),
+        (None, _) => value.to_json(),
+    };
+    Extra {
+        name: key.to_string(),
+        content,
+    }
+}
+
+fn describe(element: &str, shape: &[usize]) -> serde_json::Value {
+    serde_json::json!({ "tensor": element, "shape": shape })
+}
