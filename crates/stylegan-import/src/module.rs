@@ -7,6 +7,7 @@ use stylegan_checkpoint::pickle::{ReadErrorKind, Value, View};
 
 use crate::error::{ImportError, Result};
 use crate::public::Hints;
+use crate::shapes::checked_name;
 
 /// Modules within modules within modules. Networks have four levels.
 const DEEPEST_MODULE: usize = 32;
@@ -101,13 +102,13 @@ impl<'t, 'a> Module<'t, 'a> {
                 }
                 let tensor = archive.tensor(&value)?;
                 let tensor = tensor.ok_or_else(|| value.expected("a tensor"))?;
-                tensors.insert(format!("{prefix}{name}"), tensor);
+                tensors.insert(checked_name(format!("{prefix}{name}"))?, tensor);
             }
         }
         for (name, child) in self.children()? {
             child.collect(
                 archive,
-                &format!("{prefix}{name}."),
+                &checked_name(format!("{prefix}{name}."))?,
                 levels - 1,
                 seen,
                 tensors,

@@ -12,6 +12,33 @@ pub type Tensors = BTreeMap<String, Tensor>;
 /// No size of a network comes near it; sums and products of sizes below it don't overflow.
 const LARGEST_SIZE: usize = 1 << 20;
 
+/// Names of tensors are repeated in messages. The longest of a network has 60 bytes.
+const LONGEST_NAME: usize = 200;
+
+/// Checks the length of a tensor's name.
+pub(crate) fn checked_name(name: String) -> Result<String> {
+    if name.len() > LONGEST_NAME {
+        return Err(ImportError::no_network(format!(
+            "a tensor with a name of {} bytes",
+            name.len()
+        )));
+    }
+    Ok(name)
+}
+
+/// A list of names for a message.
+pub(crate) fn list_names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 6;
+    let mut names = names.into_iter();
+    let shown: Vec<String> = names
+        .by_ref()
+        .take(SHOWN)
+        .map(|name| name.chars().take(LONGEST_NAME / 2).collect())
+        .collect();
+    let more = if names.next().is_some() { ", ..." } else { "" };
+    shown.join(", ") + more
+}
+
 /// The tensors of one network, and its name for errors.
 pub(crate) struct Shapes<'a> {
     pub(crate) network: &'a str,

@@ -22,7 +22,7 @@ use stylegan_synthesis::{GeneratorConfig, Layers, MappingOptions, StyledLayers, 
 use crate::error::{ImportError, Result};
 use crate::network::Network;
 use crate::public::{self, Hints};
-use crate::shapes::{Shapes, Tensors};
+use crate::shapes::{Shapes, Tensors, checked_name};
 use crate::{Extra, Family, Format, Imported};
 
 /// Arguments by name.
@@ -646,7 +646,7 @@ fn collect(
         let [name, value] = &parts[..] else {
             return Err(variable.expected("a name and a value").into());
         };
-        let name = format!("{prefix}{}", name.to_text()?);
+        let name = checked_name(format!("{prefix}{}", name.to_text()?))?;
         let value = value.clone().named(format!("{}.{name}", state.path()));
         let array = archive
             .tensor(&value)?
@@ -667,7 +667,7 @@ fn collect(
         collect(
             archive,
             &inner,
-            &format!("{prefix}G_{name}/"),
+            &checked_name(format!("{prefix}G_{name}/"))?,
             seen,
             variables,
         )?;

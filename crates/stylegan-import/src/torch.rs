@@ -11,7 +11,7 @@ use crate::error::{ImportError, Result};
 use crate::module::{Lazy, Module};
 use crate::network::Network;
 use crate::public::{self, Hints};
-use crate::shapes::{Shapes, Tensors};
+use crate::shapes::{Shapes, Tensors, checked_name, list_names};
 use crate::{Extra, Family, Format, Imported, rosinality};
 
 /// What a network of a file is.
@@ -101,15 +101,10 @@ pub(crate) fn import(archive: &Archive) -> Result<Imported> {
         }
     }
     if sections.is_empty() {
-        let keys: Vec<&str> = root
-            .items()?
-            .into_iter()
-            .map(|(key, _)| key)
-            .take(6)
-            .collect();
+        let keys = list_names(root.items()?.into_iter().map(|(key, _)| key));
         return Err(ImportError::no_network(match &keys[..] {
-            [] => root.describe(),
-            keys => format!("{} with {}", root.describe(), keys.join(", ")),
+            "" => root.describe(),
+            keys => format!("{} with {keys}", root.describe()),
         }));
     }
     if archive.trailing_bytes() > 0 {
@@ -137,10 +132,10 @@ pub(crate) fn import_safetensors(file: &NamedTensors) -> Result<Imported> {
         {
             Some((role, key, name)) => {
                 let (_, tensors) = by_role.entry(role).or_insert((key, Tensors::new()));
-                tensors.insert(name.to_string(), tensor);
+                tensors.insert(checked_name(name.to_string())?, tensor);
             }
             None => {
-                alone_tensors.insert(name.clone(), tensor);
+                alone_tensors.insert(checked_name(name.clone())?, tensor);
             }
         }
     }
@@ -181,12 +176,8 @@ fn alone(section: Section) -> Result<(Role, Section)> {
 }
 
 fn unknown(section: &Section) -> ImportError {
-    let names: Vec<&str> = section.tensors.keys().map(String::as_str).take(4).collect();
-    ImportError::no_network(format!(
-        "{} with the tensors {}",
-        section.name,
-        names.join(", ")
-    ))
+    let names = list_names(section.tensors.keys().map(String::as_str));
+    ImportError::no_network(format!("{} with the tensors {names}", section.name))
 }
 
 fn assemble(mut sections: BTreeMap<Role, Section>, rest: Rest, format: Format) -> Result<Imported> {
@@ -290,7 +281,7 @@ fn section(archive: &Archive, value: &View, name: &str) -> Result<Option<Section
             if let Some(tensor) = archive.tensor(&value)? {
                 // As modules for several devices name theirs.
                 let key = key.strip_prefix("module.").unwrap_or(key);
-                tensors.insert(key.to_string(), tensor);
+                tensors.insert(checked_name(key.to_string())?, tensor);
             }
         }
         // A dictionary of networks may have a tensor of its own.

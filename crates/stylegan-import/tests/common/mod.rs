@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // Every test uses a part of it.
 
+#[path = "../../../stylegan-checkpoint/tests/common/builder.rs"]
 pub mod builder;
 
 use std::collections::BTreeMap;
