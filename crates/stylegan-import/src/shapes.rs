@@ -10,7 +10,7 @@ use crate::error::{ImportError, Result};
 pub type Tensors = BTreeMap<String, Tensor>;
 
 /// No size of a network comes near it; sums and products of sizes below it don't overflow.
-const LARGEST_SIZE: usize = 1 << 20;
+pub(crate) const LARGEST_SIZE: usize = 1 << 20;
 
 /// Names of tensors are repeated in messages. The longest of a network has 60 bytes.
 const LONGEST_NAME: usize = 200;

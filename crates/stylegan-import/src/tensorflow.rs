@@ -22,7 +22,7 @@ use stylegan_synthesis::{GeneratorConfig, Layers, MappingOptions, StyledLayers, 
 use crate::error::{ImportError, Result};
 use crate::network::Network;
 use crate::public::{self, Hints};
-use crate::shapes::{Shapes, Tensors, checked_name};
+use crate::shapes::{LARGEST_SIZE, Shapes, Tensors, checked_name};
 use crate::{Extra, Family, Format, Imported};
 
 /// Arguments by name.
@@ -41,6 +41,15 @@ pub enum Implementation {
 }
 
 impl Implementation {
+    /// ProGAN's or StyleGAN's. Only ProGAN's own repository stores kernels in `[kh, kw, out, in]`.
+    pub fn new(is_progan: bool, has_transposed_kernels: bool) -> Self {
+        match (has_transposed_kernels, is_progan) {
+            (true, _) => Self::OriginalProGan,
+            (false, true) => Self::ProGan,
+            (false, false) => Self::StyleGan,
+        }
+    }
+
     /// How variables are stored.
     pub fn layout(self) -> variables::Layout {
         match self {
@@ -306,9 +315,6 @@ fn fused_scale<'de, D: Deserializer<'de>>(
     }
 }
 
-/// No size of a network comes near it; sums and products of sizes below it don't overflow.
-const LARGEST_SIZE: u64 = 1 << 20;
-
 fn over_defaults<T: Serialize + DeserializeOwned>(
     defaults: T,
     given: &Kwargs,
@@ -322,7 +328,10 @@ fn over_defaults<T: Serialize + DeserializeOwned>(
         serde_json::from_value(Value::Object(merged))
     };
     for (name, value) in given {
-        if value.as_u64().is_some_and(|size| size > LARGEST_SIZE) {
+        if value
+            .as_u64()
+            .is_some_and(|size| size > LARGEST_SIZE as u64)
+        {
             return Err(wrong(format!(
                 "{name}: expected at most {LARGEST_SIZE}, got {value}"
             )));
@@ -423,10 +432,11 @@ impl Pickled {
         let state = value
             .state()
             .ok_or_else(|| value.expected("a network with a state"))?;
-        let kwargs = match state.field("static_kwargs")?.to_json() {
-            Value::Object(kwargs) => kwargs,
-            _ => return Err(state.field("static_kwargs")?.expected("arguments").into()),
-        };
+        let kwargs = state.field("static_kwargs")?.named(name).items()?;
+        let kwargs = kwargs
+            .into_iter()
+            .map(|(name, value)| Ok((checked_name(name.to_string())?, value.to_json())));
+        let kwargs = kwargs.collect::<Result<Kwargs>>()?;
         let mut variables = Tensors::new();
         collect(archive, &state, "", &mut HashSet::new(), &mut variables)?;
         let module = value.callee().map_or("", |(module, _)| module);
@@ -478,11 +488,7 @@ impl Pickled {
     }
 
     fn implementation(&self, family: Family) -> Implementation {
-        match (family, self.is_original) {
-            (_, true) => Implementation::OriginalProGan,
-            (Family::ProGan, false) => Implementation::ProGan,
-            (_, false) => Implementation::StyleGan,
-        }
+        Implementation::new(family == Family::ProGan, self.is_original)
     }
 
     fn growing(&self, notes: &mut Vec<String>) -> Result<Lod> {
@@ -553,10 +559,7 @@ impl Pickled {
                 }
             }
         }
-        let number = |name: &str, default: f64| {
-            let given = self.kwargs.get(name).and_then(Value::as_f64);
-            given.unwrap_or(default)
-        };
+        let number = |name: &str| self.kwargs.get(name).and_then(Value::as_f64);
         let resample_filter = match self.kwargs.get("resample_kernel") {
             None => vec![1., 3., 3., 1.],
             Some(taps) => Vec::<f64>::deserialize(taps)
@@ -567,7 +570,8 @@ impl Pickled {
                 .number("fmap_base")
                 .zip(self.number("fmap_max"))
                 .and_then(|(base, max)| Some((base.checked_mul(2)?, max))),
-            lr_multiplier: number("mapping_lrmul", 0.01),
+            conv_clamp: number("conv_clamp"),
+            lr_multiplier: number("mapping_lrmul").unwrap_or(0.01),
             label_input: LabelInput::Matrix,
             label_head: match self.number("label_size") {
                 None | Some(0) => LabelHead::Projection,
@@ -580,7 +584,6 @@ impl Pickled {
                 != Some(false),
             mbstd_group_size: Some(self.number("mbstd_group_size").unwrap_or(4).max(1)),
             resample_filter: Some(resample_filter),
-            ..Hints::default()
         })
     }
 
@@ -673,4 +676,86 @@ fn collect(
         )?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Result;
+    use serde_json::json;
+
+    use super::*;
+
+    fn generator(implementation: Implementation, given: Value) -> Result<GeneratorKwargs> {
+        GeneratorKwargs::new(implementation, given.as_object().unwrap())
+    }
+
+    #[test]
+    fn arguments_that_are_not_given_have_the_defaults_of_the_implementation() -> Result<()> {
+        let stylegan = generator(Implementation::StyleGan, json!({ "fmap_base": 64 }))?;
+        assert_eq!((stylegan.fmap_base, stylegan.fmap_max), (64, 512));
+        assert_eq!(stylegan.z_dim(), 512);
+        assert_eq!(stylegan.mapping_layers, 8);
+        assert_eq!(stylegan.fused_scale, FusedScale::Auto);
+        assert_eq!(stylegan.blur_filter, Some(vec![1., 2., 1.]));
+        let progan = generator(Implementation::ProGan, json!({ "fmap_base": 64 }))?;
+        assert_eq!((progan.z_dim(), progan.mapping_layers), (64, 0));
+        assert_eq!(progan.fused_scale, FusedScale::On);
+        assert_eq!(progan.blur_filter, None);
+        let d = DiscriminatorKwargs::new(Implementation::OriginalProGan, &Kwargs::new())?;
+        assert_eq!((d.mbstd_group_size, d.mbstd_num_features), (4, 1));
+        assert_eq!((d.fused_scale, d.blur_filter), (FusedScale::On, None));
+        Ok(())
+    }
+
+    #[test]
+    fn given_arguments_win_and_unknown_ones_are_passed_over() -> Result<()> {
+        let given = json!({
+            "blur_filter": null,
+            "fused_scale": false,
+            "latent_size": 12,
+            "use_pixel_norm": false,
+            "style_mixing_prob": null,
+        });
+        let kwargs = generator(Implementation::ProGan, given)?;
+        assert_eq!(
+            (kwargs.fused_scale, kwargs.blur_filter.as_ref()),
+            (FusedScale::Off, None)
+        );
+        assert_eq!((kwargs.z_dim(), kwargs.use_pixel_norm), (12, false));
+        let kwargs = generator(Implementation::ProGan, json!({ "fused_scale": "auto" }))?;
+        assert_eq!(kwargs.fused_scale, FusedScale::Auto);
+        Ok(())
+    }
+
+    #[test]
+    fn an_argument_of_another_type_is_an_error_that_names_it() {
+        let error = generator(Implementation::StyleGan, json!({ "fused_scale": "no" }));
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("fused_scale: expected true, false or \"auto\", got \"no\""),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_published_defaults_are_our_presets() -> Result<()> {
+        for (implementation, generator, discriminator) in [
+            (
+                Implementation::StyleGan,
+                GeneratorConfig::stylegan1(),
+                DiscriminatorConfig::stylegan1(),
+            ),
+            (
+                Implementation::OriginalProGan,
+                GeneratorConfig::progan(),
+                DiscriminatorConfig::progan(),
+            ),
+        ] {
+            let kwargs = GeneratorKwargs::new(implementation, &Kwargs::new())?;
+            assert_eq!(kwargs.config(implementation), generator);
+            let kwargs = DiscriminatorKwargs::new(implementation, &Kwargs::new())?;
+            assert_eq!(kwargs.config(implementation), discriminator);
+        }
+        Ok(())
+    }
 }

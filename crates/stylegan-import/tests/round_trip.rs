@@ -248,3 +248,185 @@ fn what_else_is_in_a_file_is_listed() -> Result<()> {
     assert!(train["g_optim"]["param_groups"].is_array());
     Ok(())
 }
+
+/// Networks of every architecture, with labels and without, as another program may have saved them.
+#[test]
+fn golden_configurations_are_known_from_shapes() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("out.safetensors");
+    for name in stylegan_goldens::names("stylegan2", "network_")? {
+        for case in stylegan_goldens::load::<serde_json::Value>("stylegan2", &name, DType::F32)? {
+            let tensors = case.tensors.iter().filter(|(name, _)| {
+                // Not the gradients.
+                name.starts_with("G.") || name.starts_with("D.")
+            });
+            let tensors = tensors.map(|(name, tensor)| (name.clone(), tensor.clone()));
+            candle_core::safetensors::save(&tensors.collect(), &path)?;
+            let file = import(&path).map_err(Error::wrap)?;
+            let (g, d) = (file.g.unwrap().config, file.d.unwrap().config);
+            let mut expected = case.params["generator"].clone();
+            // The tensors don't tell.
+            expected["conv_clamp"] = serde_json::Value::Null;
+            let synthesis = &g.synthesis;
+            let found = serde_json::json!({
+                "z_dim": g.z_dim,
+                "c_dim": g.c_dim,
+                "w_dim": synthesis.w_dim,
+                "img_resolution": synthesis.img_resolution,
+                "img_channels": synthesis.img_channels,
+                "channel_base": synthesis.channel_base,
+                "channel_max": synthesis.channel_max,
+                "architecture": synthesis.architecture,
+                "conv_clamp": synthesis.conv_clamp,
+                "mapping_layers": g.mapping.num_layers,
+            });
+            assert_eq!(found, expected, "{}", case.name);
+            let expected = &case.params["discriminator"];
+            assert_eq!(
+                serde_json::json!(d.architecture),
+                expected["architecture"],
+                "{}",
+                case.name
+            );
+            assert_eq!(
+                (d.c_dim, d.channel_base),
+                (g.c_dim, synthesis.channel_base),
+                "{}",
+                case.name
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A network of the largest resolution and few channels, drawn from a seed.
+fn drawn<C: Config>(name: &str, config: C) -> Network<C> {
+    use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let params =
+        stylegan_checkpoint::ParamStore::initialize(DType::F32, &Device::Cpu, &mut rng, |vb| {
+            config.build(vb)
+        });
+    Network::new(
+        name,
+        config.clone(),
+        params.unwrap().to_tensors(),
+        Default::default(),
+    )
+    .unwrap()
+}
+
+#[test]
+fn the_largest_networks_survive_both_formats() -> Result<()> {
+    use stylegan_discriminator::DiscriminatorConfig;
+    use stylegan_synthesis::{GeneratorConfig, SynthesisConfig};
+    let g = drawn(
+        "G",
+        GeneratorConfig {
+            z_dim: 4,
+            synthesis: SynthesisConfig {
+                w_dim: 4,
+                channel_base: 2048,
+                channel_max: 6,
+                conv_clamp: None,
+                ..SynthesisConfig::default()
+            },
+            ..GeneratorConfig::default()
+        },
+    );
+    let d = drawn(
+        "D",
+        DiscriminatorConfig {
+            channel_base: 2048,
+            channel_max: 6,
+            conv_clamp: None,
+            ..DiscriminatorConfig::default()
+        },
+    );
+    let networks = Imported {
+        family: Family::StyleGan2,
+        format: Format::Safetensors,
+        origin: "stylegan-rs".to_string(),
+        g: None,
+        d: Some(d),
+        g_ema: Some(g),
+        extras: Vec::new(),
+        notes: Vec::new(),
+    };
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("out");
+    export_safetensors(&networks, &path).map_err(Error::wrap)?;
+    assert_same_networks(
+        "safetensors",
+        &networks,
+        &import(&path).map_err(Error::wrap)?,
+    );
+    assert_eq!(
+        export_rosinality(&networks, &path).map_err(Error::wrap)?,
+        Vec::<String>::new()
+    );
+    assert_same_networks(
+        "rosinality",
+        &networks,
+        &import(&path).map_err(Error::wrap)?,
+    );
+    Ok(())
+}
+
+/// The file with another `lod` in all networks: single numbers that are 0.
+fn growing(name: &str, lod: f32) -> Result<Vec<u8>> {
+    let mut bytes = std::fs::read(stylegan_goldens::folder("stylegan1/pkl").join(name))?;
+    let zero = b"C\x04\0\0\0\0";
+    let places: Vec<usize> = (0..bytes.len() - zero.len())
+        .filter(|&at| bytes[at..].starts_with(zero))
+        .collect();
+    assert!(!places.is_empty(), "{name}");
+    for at in places {
+        bytes[at + 2..at + 6].copy_from_slice(&lod.to_le_bytes());
+    }
+    Ok(bytes)
+}
+
+#[test]
+fn a_growing_network_stands_where_it_was_saved() -> Result<()> {
+    use stylegan_synthesis::NoiseMode;
+    let file =
+        stylegan_import::import_bytes(&growing("stylegan1_tf.pkl", 1.25)?).map_err(Error::wrap)?;
+    assert_eq!(
+        file.notes,
+        [
+            "Gs: still growing, at lod 1.25: pictures have 8 pixels a side",
+            "G: still growing, at lod 1.25: pictures have 8 pixels a side",
+        ]
+    );
+    let (g_ema, d) = (file.g_ema.as_ref().unwrap(), file.d.as_ref().unwrap());
+    assert_eq!((g_ema.lod.get(), d.lod.get()), (1.25, 1.25));
+    let network = g_ema.build(DType::F32, &Device::Cpu).map_err(Error::wrap)?;
+    let z = Tensor::ones((1, g_ema.config.z_dim), DType::F32, &Device::Cpu)?;
+    let picture = network.forward(&z, None, 1., None, &mut NoiseMode::Const)?;
+    let full =
+        network
+            .at_lod(Default::default())?
+            .forward(&z, None, 1., None, &mut NoiseMode::Const)?;
+    assert_ne!(bits(&picture), bits(&full));
+
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("out.safetensors");
+    export_safetensors(&file, &path).map_err(Error::wrap)?;
+    assert_same_networks("growing", &file, &import(&path).map_err(Error::wrap)?);
+
+    let file =
+        stylegan_import::import_bytes(&growing("stylegan2_tf.pkl", 2.)?).map_err(Error::wrap)?;
+    assert_eq!(
+        file.notes[0],
+        "Gs: lod 2 was passed over, since StyleGAN2 doesn't grow"
+    );
+    assert_eq!(file.g_ema.unwrap().lod.get(), 0.);
+
+    let error = stylegan_import::import_bytes(&growing("progan_tf.pkl", 3.)?).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Gs: lod: expected at most 2, the halvings from 16 to 4 pixels, got 3"
+    );
+    Ok(())
+}

@@ -19,24 +19,23 @@ pub(super) fn array<'t>(value: &View<'t, '_>) -> Result<Option<LazyTensor<'t>>> 
             let state = value
                 .state()
                 .ok_or_else(|| value.expected("an array with a state"))?;
-            let [_, shape, dtype, is_fortran, bytes] = five(&state)?;
+            let [_, shape, dtype, is_fortran, bytes] = parts(&state)?;
             let is_fortran = is_fortran.bool() == Some(true) || is_fortran.int() == Some(1);
             (dtype, shape.to_sizes()?, is_fortran, bytes)
         }
         "_frombuffer" => {
             let args = value.args()?;
-            let [bytes, dtype, shape, order] = four(&args)?;
+            let [bytes, dtype, shape, order] = parts(&args)?;
             (dtype, shape.to_sizes()?, order.to_text()? == "F", bytes)
         }
         "scalar" => {
             let args = value.args()?;
-            let [dtype, bytes] = two(&args)?;
+            let [dtype, bytes] = parts(&args)?;
             (dtype, Vec::new(), false, bytes)
         }
         _ => return Ok(None),
     };
     let (element, big_endian) = data_type(&dtype)?;
-    // What the view of the value would have on it as well.
     let at_byte = bytes.offset();
     let data = bytes.to_bytes()?;
     LazyTensor::new(Parts {
@@ -84,19 +83,8 @@ fn data_type(dtype: &View) -> Result<(Element, bool)> {
     Ok((element, order.and_then(|order| order.text()) == Some(">")))
 }
 
-fn five<'t, 'a>(tuple: &View<'t, 'a>) -> Result<[View<'t, 'a>; 5]> {
-    array_of(tuple)
-}
-
-fn four<'t, 'a>(tuple: &View<'t, 'a>) -> Result<[View<'t, 'a>; 4]> {
-    array_of(tuple)
-}
-
-fn two<'t, 'a>(tuple: &View<'t, 'a>) -> Result<[View<'t, 'a>; 2]> {
-    array_of(tuple)
-}
-
-fn array_of<'t, 'a, const N: usize>(tuple: &View<'t, 'a>) -> Result<[View<'t, 'a>; N]> {
+/// The elements of a tuple of N.
+fn parts<'t, 'a, const N: usize>(tuple: &View<'t, 'a>) -> Result<[View<'t, 'a>; N]> {
     let elements = tuple.elements()?;
     <[View; N]>::try_from(elements).map_err(|_| tuple.expected(&format!("a tuple of {N}")))
 }
