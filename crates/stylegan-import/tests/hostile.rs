@@ -342,3 +342,30 @@ fn long_names_are_cut_off_in_messages() {
         assert!(error.len() < 2_000, "{} bytes", error.len());
     }
 }
+
+/// Storages of the public tools are files in the file, which are parsed when a tensor is asked for.
+#[test]
+fn a_storage_in_bytes_that_many_tensors_share_is_an_error() {
+    let count = 1 << 16;
+    let numbers = vec![0; 4 * count as usize];
+    let inner = legacy(
+        storage("FloatStorage", "0", count),
+        &[("0", count, &numbers)],
+    );
+    let inner = Pickled::call(
+        "torch.storage",
+        "_load_from_bytes",
+        [Pickled::bytes(&inner)],
+    );
+    let mut first = tensor(inner, 0, &[1], &[1]).0;
+    first.extend(b"q\x09");
+    let names: Vec<String> = (0..5000).map(|i| i.to_string()).collect();
+    let tensors = names.iter().enumerate().map(|(i, name)| {
+        let again = || b"h\x09".to_vec();
+        let tensor = if i == 0 { first.clone() } else { again() };
+        (name.as_str(), Pickled(tensor))
+    });
+    let error = import(&Pickled::dict(tensors).finish()).unwrap_err();
+    let expected = "expected storages of their own, found one that many tensors share";
+    assert!(error.to_string().ends_with(expected), "{error}");
+}

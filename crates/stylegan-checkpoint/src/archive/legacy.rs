@@ -1,6 +1,7 @@
 //! `torch.save` before PyTorch 1.6: a magic number, the version of the format, facts about the machine, the
 //! object and the keys of its storages, each a pickle; then for every key a count and the raw numbers.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
 use super::torch::{Storage, StorageId, Storages};
@@ -77,7 +78,7 @@ pub(super) fn open<'a>(
         position += 8 + storage.len();
         let storage = Storage {
             bytes: storage,
-            crc32: None,
+            crc32: Cell::new(None),
         };
         data.insert(name.to_string(), storage);
     }

@@ -72,29 +72,37 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// How many bytes of tensors may still be taken out of a file.
+/// How many bytes of a kind may still be worked on.
 #[derive(Debug)]
 struct Budget {
     left: Cell<usize>,
 }
 
 impl Budget {
-    fn new(file: &[u8], limits: &Limits) -> Self {
+    /// A multiple of a file's size.
+    fn new(file: &[u8], factor: usize) -> Self {
         Self {
-            left: Cell::new(file.len().saturating_mul(limits.tensor_bytes_factor)),
+            left: Cell::new(file.len().saturating_mul(factor)),
         }
     }
 
+    /// Whether there were that many left.
+    fn spend(&self, bytes: usize) -> bool {
+        let left = self.left.get().checked_sub(bytes);
+        self.left.set(left.unwrap_or(self.left.get()));
+        left.is_some()
+    }
+
+    /// Copies a tensor's numbers.
     fn load(&self, tensor: &LazyTensor) -> Result<Tensor> {
         let bytes = tensor.size_in_bytes();
-        let Some(left) = self.left.get().checked_sub(bytes) else {
+        if !self.spend(bytes) {
             let message = format!(
                 "expected at most {} bytes of tensors that share their numbers, found one of {bytes} more",
                 self.left.get()
             );
             return Err(tensor.error(ReadErrorKind::Limit, message));
-        };
-        self.left.set(left);
+        }
         tensor.to_tensor()
     }
 }
@@ -106,7 +114,7 @@ pub struct NamedTensors<'a> {
     pub tensors: BTreeMap<String, LazyTensor<'a>>,
     /// The texts in the file's header.
     pub metadata: BTreeMap<String, String>,
-    budget: Budget,
+    loading: Budget,
 }
 
 impl<'a> NamedTensors<'a> {
@@ -132,7 +140,7 @@ impl<'a> NamedTensors<'a> {
         Ok(Self {
             tensors,
             metadata: metadata.into_iter().collect(),
-            budget: Budget::new(bytes, limits),
+            loading: Budget::new(bytes, limits.tensor_bytes_factor),
         })
     }
 
@@ -146,7 +154,7 @@ impl<'a> NamedTensors<'a> {
     /// # Errors
     /// Those of [`Archive::load`].
     pub fn load(&self, tensor: &LazyTensor) -> Result<Tensor> {
-        self.budget.load(tensor)
+        self.loading.load(tensor)
     }
 }
 
@@ -158,7 +166,9 @@ pub struct Archive<'a> {
     storages: Storages<'a>,
     trailing: usize,
     limits: Limits,
-    budget: Budget,
+    loading: Budget,
+    /// Storages that are files in the file are parsed when a tensor of theirs is asked for.
+    parsing: Budget,
 }
 
 impl<'a> Archive<'a> {
@@ -171,44 +181,33 @@ impl<'a> Archive<'a> {
             let message = format!("expected a network, found {what}");
             return Err(ReadError::new(ReadErrorKind::Unsupported, message));
         }
-        let budget = Budget::new(bytes, limits);
-        let limits = limits.clone();
+        let (container, tree, storages, trailing);
         if bytes.starts_with(b"PK\x03\x04") {
-            let (tree, storages) = zip::open(bytes, &limits)?;
-            return Ok(Self {
-                container: Container::TorchZip,
-                tree,
-                storages,
-                trailing: 0,
-                limits,
-                budget,
-            });
-        }
-        // Protocols before 2 have no signature; such pickles begin with a container, a global or a text.
-        if !matches!(bytes.first(), Some(0x80 | b'(' | b']' | b'}' | b')' | b'c')) {
+            (container, trailing) = (Container::TorchZip, 0);
+            (tree, storages) = zip::open(bytes, limits)?;
+        } else if !matches!(bytes.first(), Some(0x80 | b'(' | b']' | b'}' | b')' | b'c')) {
+            // Protocols before 2 have no signature; such pickles begin with a container or a global.
             let message =
                 "expected a pickle, a PyTorch file or a safetensors file, found none of them";
             return Err(ReadError::new(ReadErrorKind::Unsupported, message));
-        }
-        let (tree, end) = parse(bytes, 0, &limits)?;
-        if legacy::is_magic_number(&tree.root()) {
-            let (tree, storages) = legacy::open(bytes, 0, &limits)?;
-            return Ok(Self {
-                container: Container::TorchLegacy,
-                tree,
-                storages,
-                trailing: 0,
-                limits,
-                budget,
-            });
+        } else {
+            let (first, end) = parse(bytes, 0, limits)?;
+            if legacy::is_magic_number(&first.root()) {
+                (container, trailing) = (Container::TorchLegacy, 0);
+                (tree, storages) = legacy::open(bytes, 0, limits)?;
+            } else {
+                (container, trailing) = (Container::Pickle, bytes.len() - end);
+                (tree, storages) = (first, Storages::default());
+            }
         }
         Ok(Self {
-            container: Container::Pickle,
+            container,
             tree,
-            storages: Storages::default(),
-            trailing: bytes.len() - end,
-            limits,
-            budget,
+            storages,
+            trailing,
+            limits: limits.clone(),
+            loading: Budget::new(bytes, limits.tensor_bytes_factor),
+            parsing: Budget::new(bytes, limits.tensor_bytes_factor),
         })
     }
 
@@ -240,7 +239,7 @@ impl<'a> Archive<'a> {
         if let Some(array) = numpy::array(value)? {
             return Ok(Some(array));
         }
-        torch::tensor(value, &self.storages, &self.limits)
+        torch::tensor(value, &self.storages, &self.limits, &self.parsing)
     }
 
     /// Copies a tensor's numbers.
@@ -248,7 +247,7 @@ impl<'a> Archive<'a> {
     /// # Errors
     /// If candle has no such data type, or all tensors together exceed the limit.
     pub fn load(&self, tensor: &LazyTensor) -> Result<Tensor> {
-        self.budget.load(tensor)
+        self.loading.load(tensor)
     }
 }
 

@@ -1,11 +1,12 @@
 //! PyTorch tensors in pickles.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashMap;
 
-use super::legacy;
 use super::tensor::{Element, LazyTensor, Parts};
-use crate::pickle::{Limits, ReadErrorKind, Result, View};
+use super::{Budget, legacy};
+use crate::pickle::{Limits, ReadError, ReadErrorKind, Result, View};
 
 /// The raw numbers of a PyTorch file, by key.
 #[derive(Debug, Default)]
@@ -18,14 +19,14 @@ pub(super) struct Storages<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct Storage<'a> {
     pub(super) bytes: &'a [u8],
-    /// What the bytes of a zip entry must have, checked when they are used.
-    pub(super) crc32: Option<u32>,
+    /// What the bytes of a zip entry must have; none where they were found to have it, or are not of a zip.
+    pub(super) crc32: Cell<Option<u32>>,
 }
 
 /// A part of a storage, and the type of its numbers.
 struct Part<'t> {
     element: Element,
-    data: Cow<'t, [u8]>,
+    data: &'t [u8],
     big_endian: bool,
 }
 
@@ -37,6 +38,7 @@ pub(super) fn tensor<'t, 'a>(
     value: &View<'t, 'a>,
     storages: &'t Storages<'a>,
     limits: &Limits,
+    parsing: &Budget,
 ) -> Result<Option<LazyTensor<'t>>> {
     let Some(("torch._utils", function)) = value.callee() else {
         return Ok(None);
@@ -54,19 +56,19 @@ pub(super) fn tensor<'t, 'a>(
             // One level only: a parameter of itself would never end.
             match inner.callee() {
                 Some(("torch._utils", name)) if name.starts_with("_rebuild_tensor") => {
-                    tensor(inner, storages, limits)
+                    tensor(inner, storages, limits, parsing)
                 }
                 _ => Err(inner.expected("the tensor of a parameter")),
             }
         }
         ("_rebuild_tensor" | "_rebuild_tensor_v2", [storage, offset, size, stride, ..]) => {
-            let part = storage_of(storage, storages, limits)?;
+            let part = storage_of(storage, storages, limits, parsing)?;
             LazyTensor::new(Parts {
                 element: part.element,
                 shape: size.to_sizes()?,
                 strides: stride.to_sizes()?,
                 first: offset.to_usize()?,
-                data: part.data,
+                data: Cow::Borrowed(part.data),
                 big_endian: part.big_endian,
                 path: value.path().to_string(),
                 at_byte: value.offset(),
@@ -86,6 +88,7 @@ fn storage_of<'t, 'a>(
     value: &View<'t, 'a>,
     storages: &'t Storages<'a>,
     limits: &Limits,
+    parsing: &Budget,
 ) -> Result<Part<'t>> {
     if value.is_call_of("torch.storage", "_load_from_bytes") {
         let args = value.args()?.elements()?;
@@ -96,15 +99,19 @@ fn storage_of<'t, 'a>(
         let Cow::Borrowed(bytes) = bytes else {
             return Err(file.expected("bytes as they are"));
         };
-        let within = |error: crate::pickle::ReadError| {
+        let within = |error: ReadError| {
             // From the beginning of the outer file.
             let offset = error.offset.map(|offset| offset + file.offset());
-            crate::pickle::ReadError {
+            ReadError {
                 offset: offset.or(Some(file.offset())),
                 path: value.path().to_string(),
                 ..error
             }
         };
+        if !parsing.spend(bytes.len()) {
+            let message = "expected storages of their own, found one that many tensors share";
+            return Err(value.error(ReadErrorKind::Limit, message));
+        }
         let (tree, inner) = legacy::open(bytes, 0, limits).map_err(within)?;
         let root = tree.root();
         let id = root
@@ -169,7 +176,7 @@ impl<'t> StorageId<'t> {
 fn part<'t, 's: 't>(
     id: &View<'_, '_>,
     storages: &Storages<'s>,
-    within: impl Fn(crate::pickle::ReadError) -> crate::pickle::ReadError,
+    within: impl Fn(ReadError) -> ReadError,
 ) -> Result<Part<'t>> {
     let StorageId {
         key,
@@ -191,12 +198,13 @@ fn part<'t, 's: 't>(
             element.name()
         )));
     }
-    if let Some(expected) = storage.crc32
-        && crc32fast::hash(storage.bytes) != expected
-    {
-        return Err(damaged(format!(
-            "the bytes of the storage {key:?} don't match their checksum"
-        )));
+    if let Some(expected) = storage.crc32.get() {
+        if crc32fast::hash(storage.bytes) != expected {
+            return Err(damaged(format!(
+                "the bytes of the storage {key:?} don't match their checksum"
+            )));
+        }
+        storage.crc32.set(None);
     }
     let bytes = match view {
         None => storage.bytes,
@@ -215,7 +223,7 @@ fn part<'t, 's: 't>(
     };
     Ok(Part {
         element,
-        data: Cow::Borrowed(bytes),
+        data: bytes,
         big_endian: storages.big_endian,
     })
 }

@@ -1,5 +1,6 @@
 //! `torch.save` since PyTorch 1.6: the zip entries `NAME/data.pkl` and `NAME/data/KEY`, not compressed.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::io::Cursor;
 
@@ -49,7 +50,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Tree<'a>, St
         let entry = Entry {
             storage: Storage {
                 bytes: data,
-                crc32: Some(entry.crc32()),
+                crc32: Cell::new(Some(entry.crc32())),
             },
             is_stored: entry.compression() == CompressionMethod::Stored,
         };
@@ -113,8 +114,11 @@ impl<'a> Entry<'a> {
     /// The bytes, which are as they were written.
     fn checked(&self, name: &str) -> Result<&'a [u8]> {
         self.check_stored(name)?;
-        let Storage { bytes, crc32 } = self.storage;
-        if crc32.is_some_and(|expected| crc32fast::hash(bytes) != expected) {
+        let Storage { bytes, crc32 } = &self.storage;
+        if crc32
+            .get()
+            .is_some_and(|expected| crc32fast::hash(bytes) != expected)
+        {
             let message = "the bytes don't match their checksum";
             return Err(ReadError::new(ReadErrorKind::Damaged, message).in_part(name));
         }

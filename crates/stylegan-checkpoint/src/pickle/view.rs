@@ -192,18 +192,12 @@ impl<'t, 'a> View<'t, 'a> {
                     bytes.ok_or_else(|| text.expected("a text in latin1"))?,
                 ))
             }
-            // An empty `bytes` under protocol 2, or a `bytearray`.
+            // Without bytes there is no text to encode.
             Some(Node::Object(_))
                 if self.is_call_of("__builtin__", "bytes")
-                    || self.is_call_of("builtins", "bytearray") =>
+                    && self.args()?.elements()?.is_empty() =>
             {
-                match &self.args()?.elements()?[..] {
-                    [] => Ok(Cow::Borrowed(&[])),
-                    [bytes, ..] if bytes.value != self.value && bytes.object().is_none() => {
-                        bytes.to_bytes()
-                    }
-                    _ => Err(self.expected("bytes")),
-                }
+                Ok(Cow::Borrowed(&[]))
             }
             _ => Err(self.expected("bytes")),
         }
@@ -239,7 +233,6 @@ impl<'t, 'a> View<'t, 'a> {
     /// If the value is none.
     pub fn items(&self) -> Result<Vec<(&'t str, Self)>> {
         let pairs = self.pairs()?;
-        self.check_length(pairs.len())?;
         let mut items = Vec::with_capacity(pairs.len());
         for &(key, value) in pairs.iter() {
             if let Some(Node::Text(key)) = self.tree.entry(key).map(|entry| &entry.node) {
@@ -260,8 +253,12 @@ impl<'t, 'a> View<'t, 'a> {
     /// Keys and values.
     fn pairs(&self) -> Result<Cow<'t, [(Value, Value)]>> {
         match self.node() {
-            Some(Node::Dict(items)) => Ok(Cow::Borrowed(items)),
+            Some(Node::Dict(items)) => {
+                self.check_length(items.len())?;
+                Ok(Cow::Borrowed(items))
+            }
             Some(Node::Object(object)) => {
+                self.check_length(object.items.len())?;
                 // Python 2 gives an ordered dictionary its items as a list of lists.
                 let given = self.child(object.args, "args").elements();
                 let given = given.unwrap_or_default().into_iter().next_back();
