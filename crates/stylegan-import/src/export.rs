@@ -155,6 +155,8 @@ fn check_discriminator(name: &str, config: &DiscriminatorConfig) -> Result<()> {
             "expected the architecture Resnet, found {:?}",
             config.architecture
         )
+    } else if let Some(features) = config.fc_features {
+        format!("expected as many fc_features as channels at 4x4, found {features}")
     } else if (config.mbstd_group_size, config.mbstd_num_channels) != (Some(4), 1) {
         let (size, features) = (config.mbstd_group_size, config.mbstd_num_channels);
         let size = size.map_or("the whole batch".to_string(), |size| size.to_string());

@@ -1,9 +1,10 @@
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stylegan_checkpoint::{ParamStore, load_network};
 use stylegan_discriminator::{Discriminator, DiscriminatorConfig};
+use stylegan_mapping::latents;
 use stylegan_ops::growing::Lod;
 use stylegan_synthesis::{Generator, GeneratorConfig};
 
@@ -101,5 +102,43 @@ impl<C: Config> Network<C> {
         let params = self.params(dtype, device)?;
         let network = self.config.build(params.frozen_var_builder())?;
         Ok(C::at_lod(network, self.lod)?)
+    }
+}
+
+impl Network<GeneratorConfig> {
+    /// Gives a generator that was stored without an average w the mean w of the seeds below `samples`.
+    ///
+    /// Nothing changes where there is one. The rosinality code stores none while it trains, and takes the mean
+    /// of 4096 samples when it makes pictures; its own samples, so that truncated pictures differ a little.
+    ///
+    /// # Errors
+    /// If the network takes labels, which its average would depend on, or `samples` is 0.
+    pub fn estimate_w_avg(&mut self, samples: u32) -> Result<()> {
+        const BATCH: usize = 256;
+        if self.config.mapping.w_avg {
+            return Ok(());
+        }
+        if self.config.c_dim > 0 || samples == 0 {
+            let problem =
+                "expected a generator without labels and at least one sample for an average w";
+            return Err(ImportError::network("generator", problem));
+        }
+        let generator = self.build(DType::F32, &Device::Cpu)?;
+        let mut sum = Tensor::zeros(self.config.w_dim(), DType::F64, &Device::Cpu)?;
+        let seeds: Vec<u32> = (0..samples).collect();
+        for seeds in seeds.chunks(BATCH) {
+            let z = latents::from_seeds(seeds, self.config.z_dim, &Device::Cpu)?;
+            let w = generator.mapping().forward(Some(&z), None)?;
+            sum = (sum + w.to_dtype(DType::F64)?.sum(0)?)?;
+        }
+        let dtype = self
+            .tensors
+            .values()
+            .next()
+            .map_or(DType::F32, Tensor::dtype);
+        let w_avg = (sum / f64::from(samples))?.to_dtype(dtype)?;
+        self.tensors.insert("mapping.w_avg".to_string(), w_avg);
+        self.config.mapping.w_avg = true;
+        Ok(())
     }
 }

@@ -135,14 +135,14 @@ pub(crate) fn discriminator_config(shapes: &Shapes, hints: &Hints) -> Result<Dis
     }
     let (channel_base, channel_max) = fit_pyramid(shapes.network, &channels, hints.channels)?;
     let [_, img_channels, _, _] = shapes.dims(&format!("b{resolution}.fromrgb.weight"))?;
-    let [out, _] = shapes.dims("b4.out.weight")?;
+    let [out, fc_features] = shapes.dims("b4.out.weight")?;
     let has_mapping = shapes.has("mapping.embed.weight");
     let (c_dim, label_head) = match (has_mapping, hints.label_head) {
         (true, _) => {
             let [_, c_dim] = shapes.dims("mapping.embed.weight")?;
             (c_dim, LabelHead::Projection)
         }
-        (false, LabelHead::Product) if out > 1 => (out, LabelHead::Product),
+        (false, LabelHead::Product) => (out, LabelHead::Product),
         (false, _) => (0, LabelHead::Projection),
     };
     Ok(DiscriminatorConfig {
@@ -157,6 +157,7 @@ pub(crate) fn discriminator_config(shapes: &Shapes, hints: &Hints) -> Result<Dis
             _ if shapes.has("b4.fromrgb.weight") => Architecture::Skip,
             _ => Architecture::Orig,
         },
+        fc_features: (fc_features != channels_at_4).then_some(fc_features),
         conv_clamp: hints.conv_clamp,
         label_head,
         cmap_dim: (has_mapping && out != channels_at_4).then_some(out),

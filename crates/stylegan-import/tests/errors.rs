@@ -4,6 +4,7 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::builder::*;
+use common::fixture;
 use stylegan_import::{export_rosinality, import, import_bytes};
 use zip::CompressionMethod::{Deflated, Stored};
 
@@ -453,8 +454,8 @@ fn safetensors_of_other_networks_are_errors() {
 fn networks_that_a_format_does_not_have_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.pt");
-    let checkpoints = stylegan_goldens::folder("checkpoints");
-    let tensorflow = stylegan_goldens::folder("stylegan1/pkl");
+    let checkpoints = fixture("checkpoints");
+    let tensorflow = fixture("stylegan1/pkl");
     let cases = [
         (
             checkpoints.join("ada_cond.pkl"),

@@ -7,6 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use common::builder::*;
+use common::fixture;
 use rand_chacha::{ChaCha8Rng, rand_core::Rng, rand_core::SeedableRng};
 use stylegan_import::{ImportError, import_bytes};
 
@@ -69,7 +70,7 @@ fn import(bytes: &[u8]) -> Result<(), ImportError> {
 }
 
 fn sample(folder: &str, name: &str) -> Vec<u8> {
-    std::fs::read(stylegan_goldens::folder(folder).join(name)).unwrap()
+    std::fs::read(fixture(&format!("{folder}/{name}"))).unwrap()
 }
 
 /// One of every kind.

@@ -26,6 +26,12 @@ impl Sample {
     }
 }
 
+/// A sample that is in this project, whichever folder of golden files is named.
+pub fn fixture(path: &str) -> PathBuf {
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../stylegan-goldens/fixtures");
+    PathBuf::from(fixtures).join(path)
+}
+
 /// All samples: each `.pkl` and `.pt` of the two folders.
 ///
 /// `X_expected.safetensors` is of every file whose name begins with `X`; the longest one counts.
