@@ -121,14 +121,24 @@ pub fn array(shape: &[i64], dtype: &str, content: &[u8]) -> Pickled {
     ]))
 }
 
-/// A TensorFlow network.
+/// A TensorFlow network of StyleGAN's tools or later.
 pub fn network<'a>(
     kwargs: impl IntoIterator<Item = (&'a str, Pickled)>,
     components: impl IntoIterator<Item = (&'a str, Pickled)>,
     variables: impl IntoIterator<Item = (&'a str, Pickled)>,
 ) -> Pickled {
+    network_of("dnnlib.tflib.network", kwargs, components, variables)
+}
+
+/// A TensorFlow network of the tools that have that module.
+pub fn network_of<'a>(
+    module: &str,
+    kwargs: impl IntoIterator<Item = (&'a str, Pickled)>,
+    components: impl IntoIterator<Item = (&'a str, Pickled)>,
+    variables: impl IntoIterator<Item = (&'a str, Pickled)>,
+) -> Pickled {
     let variable = |(name, value)| Pickled::tuple([Pickled::text(name), value]);
-    Pickled::call("dnnlib.tflib.network", "Network", []).with_state(Pickled::dict([
+    Pickled::call(module, "Network", []).with_state(Pickled::dict([
         ("version", Pickled::int(4)),
         ("static_kwargs", Pickled::dict(kwargs)),
         ("components", Pickled::dict(components)),
