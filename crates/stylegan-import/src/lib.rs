@@ -44,6 +44,8 @@ pub mod tensorflow;
 mod torch;
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde::Serialize;
@@ -166,15 +168,24 @@ pub fn import(path: impl AsRef<Path>) -> Result<Imported> {
         source: Box::new(source),
     };
     let info = std::fs::metadata(path).map_err(failed)?;
-    if info.is_dir() {
-        return Err(in_file(ImportError::no_network("a folder")));
+    if !info.is_file() {
+        let found = if info.is_dir() {
+            "a folder"
+        } else {
+            "no regular file"
+        };
+        return Err(in_file(ImportError::no_network(found)));
     }
     let limits = Limits::default();
     // Before it is in memory.
     limits
         .check_file_size(info.len())
         .map_err(|error| in_file(error.into()))?;
-    let bytes = std::fs::read(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(info.len())
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     import_bytes_with(&bytes, &limits).map_err(in_file)
 }
 

@@ -1,13 +1,13 @@
 //! StyleGAN2 networks under the public names, which are ours.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use stylegan_discriminator::{DiscriminatorConfig, LabelHead};
 use stylegan_mapping::LabelInput;
 use stylegan_ops::nn::Architecture;
 use stylegan_synthesis::{GeneratorConfig, MappingOptions, SynthesisConfig};
 
 use crate::error::{ImportError, Result};
-use crate::shapes::{Shapes, fit_pyramid};
+use crate::shapes::{Shapes, Tensors, fit_pyramid};
 
 /// What the tensors don't tell of a network. The default is what the public tools have where nothing else is
 /// asked for.
@@ -41,12 +41,12 @@ impl Default for Hints {
 }
 
 /// Whether tensors have the names of a generator.
-pub(crate) fn is_generator<T>(tensors: &std::collections::BTreeMap<String, T>) -> bool {
+pub(crate) fn is_generator(tensors: &Tensors) -> bool {
     tensors.contains_key("synthesis.b4.const") && tensors.contains_key("mapping.fc0.weight")
 }
 
 /// Whether tensors have the names of a discriminator.
-pub(crate) fn is_discriminator<T>(tensors: &std::collections::BTreeMap<String, T>) -> bool {
+pub(crate) fn is_discriminator(tensors: &Tensors) -> bool {
     tensors.contains_key("b4.out.weight") && tensors.contains_key("b4.fc.weight")
 }
 
@@ -195,11 +195,10 @@ fn resample_filter(shapes: &Shapes, hints: &Hints) -> Result<Vec<f64>> {
 fn taps(filter: &Tensor) -> candle_core::Result<Option<Vec<f64>>> {
     const MOST_TAPS: usize = 64;
     let sums: Vec<f64> = match filter.dims() {
-        [taps] if *taps <= MOST_TAPS => filter.to_dtype(candle_core::DType::F64)?.to_vec1()?,
-        [rows, columns] if rows == columns && *rows <= MOST_TAPS => filter
-            .to_dtype(candle_core::DType::F64)?
-            .sum(1)?
-            .to_vec1()?,
+        [taps] if *taps <= MOST_TAPS => filter.to_dtype(DType::F64)?.to_vec1()?,
+        [rows, columns] if rows == columns && *rows <= MOST_TAPS => {
+            filter.to_dtype(DType::F64)?.sum(1)?.to_vec1()?
+        }
         _ => return Ok(None),
     };
     let magnitudes = sums.iter().map(|tap| tap.abs()).filter(|&tap| tap > 0.);

@@ -4,6 +4,8 @@
 //! are stored with their gain of 4. Convolution weights have a leading 1, biases of images are
 //! `[1, C, 1, 1]`, noise strengths `[1]`.
 
+use std::collections::BTreeSet;
+
 use candle_core::Tensor;
 
 use crate::error::{ImportError, Result};
@@ -59,12 +61,12 @@ pub(crate) type StateDict = Vec<(String, Tensor)>;
 type Table = Vec<(String, String, Form)>;
 
 /// Whether tensors have the names of a generator.
-pub(crate) fn is_generator<T>(tensors: &std::collections::BTreeMap<String, T>) -> bool {
+pub(crate) fn is_generator(tensors: &Tensors) -> bool {
     tensors.contains_key("style.1.weight") && tensors.contains_key("input.input")
 }
 
 /// Whether tensors have the names of a discriminator.
-pub(crate) fn is_discriminator<T>(tensors: &std::collections::BTreeMap<String, T>) -> bool {
+pub(crate) fn is_discriminator(tensors: &Tensors) -> bool {
     tensors.contains_key("final_conv.0.weight") && tensors.contains_key("final_linear.1.weight")
 }
 
@@ -227,7 +229,7 @@ pub(crate) fn read_discriminator(network: &str, theirs: &Tensors) -> Result<Tens
 
 fn read(network: &str, theirs: &Tensors, table: Table) -> Result<Tensors> {
     let mut ours = Tensors::new();
-    let mut known = std::collections::BTreeSet::new();
+    let mut known = BTreeSet::new();
     for (name, our_name, form) in table {
         // What is missing is found when the network is built, under our name.
         if let Some(tensor) = theirs.get(&name) {

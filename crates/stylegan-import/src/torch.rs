@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 use stylegan_checkpoint::archive::{Archive, Container, NamedTensors};
 use stylegan_checkpoint::pickle::View;
+use stylegan_discriminator::DiscriminatorConfig;
 use stylegan_ops::growing::Lod;
+use stylegan_synthesis::GeneratorConfig;
 
 use crate::error::{ImportError, Result};
 use crate::module::{Lazy, Module};
@@ -64,6 +66,81 @@ struct Section {
     tensors: Tensors,
     /// What its module tells beyond the tensors, and which tool made it.
     module: Option<(Hints, &'static str)>,
+}
+
+impl Section {
+    /// How the tensors are named.
+    ///
+    /// # Errors
+    /// If they are those of no generator, or discriminator.
+    fn naming(&self, is_generator: bool) -> Result<Naming> {
+        match Naming::of(&self.tensors) {
+            Some((naming, found)) if found == is_generator => Ok(naming),
+            _ => Err(unknown(self)),
+        }
+    }
+
+    /// Which tools made the network.
+    fn origin(&self) -> &'static str {
+        match (Naming::of(&self.tensors), &self.module) {
+            (Some((Naming::Rosinality, _)), _) => "the rosinality code in PyTorch",
+            (_, Some((_, tool))) => tool,
+            (_, None) => "tensors under the public names",
+        }
+    }
+
+    /// What was assumed of a network under the public names that has no arguments with it. The rosinality code
+    /// has no choice.
+    fn assumption(&self) -> Option<String> {
+        let (Some((Naming::Public, is_generator)), None) =
+            (Naming::of(&self.tensors), &self.module)
+        else {
+            return None;
+        };
+        let groups = match is_generator {
+            true => "",
+            false => ", and the minibatch standard deviation to have groups of 4",
+        };
+        Some(format!(
+            "{}: stored without its configuration: activations are taken to be unclamped{groups}",
+            self.name
+        ))
+    }
+
+    fn hints(&self) -> Hints {
+        match &self.module {
+            Some((hints, _)) => hints.clone(),
+            None => Hints::default(),
+        }
+    }
+
+    fn generator(self, latent_avg: Option<&Tensor>) -> Result<Network<GeneratorConfig>> {
+        let (name, hints) = (self.name.as_str(), self.hints());
+        let tensors = match self.naming(true)? {
+            Naming::Public => self.tensors,
+            Naming::Rosinality => rosinality::read_generator(name, &self.tensors, latent_avg)?,
+        };
+        let shapes = Shapes {
+            network: name,
+            tensors: &tensors,
+        };
+        let config = public::generator_config(&shapes, &hints)?;
+        Network::new(name, config, tensors, Lod::FULL)
+    }
+
+    fn discriminator(self) -> Result<Network<DiscriminatorConfig>> {
+        let (name, hints) = (self.name.as_str(), self.hints());
+        let tensors = match self.naming(false)? {
+            Naming::Public => self.tensors,
+            Naming::Rosinality => rosinality::read_discriminator(name, &self.tensors)?,
+        };
+        let shapes = Shapes {
+            network: name,
+            tensors: &tensors,
+        };
+        let config = public::discriminator_config(&shapes, &hints)?;
+        Network::new(name, config, tensors, Lod::FULL)
+    }
 }
 
 /// What a file holds beside its networks.
@@ -186,85 +263,31 @@ fn assemble(mut sections: BTreeMap<Role, Section>, rest: Rest, format: Format) -
         extras,
         mut notes,
     } = rest;
-    let mut origin = None;
-    let mut named = |section: &Section, is_generator: bool| {
-        let naming = match Naming::of(&section.tensors) {
-            Some((naming, found)) if found == is_generator => naming,
-            _ => return Err(unknown(section)),
+    let origin = sections.values().next().map_or("", Section::origin);
+    notes.extend(sections.values().filter_map(Section::assumption));
+    let mut generator = |role, notes: &mut Vec<String>| {
+        let Some(section) = sections.remove(&role) else {
+            return Ok(None);
         };
-        origin.get_or_insert(match (naming, &section.module) {
-            (Naming::Rosinality, _) => "the rosinality code in PyTorch",
-            (Naming::Public, Some((_, tool))) => tool,
-            (Naming::Public, None) => "tensors under the public names",
-        });
-        if naming == Naming::Public && section.module.is_none() {
-            notes.push(format!(
-                "{}: stored without its configuration: activations are taken to be unclamped{}",
-                section.name,
-                match is_generator {
-                    true => "",
-                    false => ", and the minibatch standard deviation to have groups of 4",
-                }
-            ));
-        }
-        Ok(naming)
-    };
-    let mut generator = |role: Role| {
-        let section = sections.remove(&role)?;
-        Some(named(&section, true).and_then(|naming| {
-            let tensors = match naming {
-                Naming::Public => section.tensors,
-                Naming::Rosinality => rosinality::read_generator(
-                    &section.name,
-                    &section.tensors,
-                    latent_avg.as_ref(),
-                )?,
-            };
-            let hints = section.module.map(|(hints, _)| hints).unwrap_or_default();
-            let shapes = Shapes {
-                network: &section.name,
-                tensors: &tensors,
-            };
-            let config = public::generator_config(&shapes, &hints)?;
-            Network::new(&section.name, config, tensors, Lod::FULL)
-        }))
-    };
-    let g_ema = generator(Role::GEma).transpose()?;
-    let g = generator(Role::G).transpose()?;
-    let d = match sections.remove(&Role::D) {
-        None => None,
-        Some(section) => {
-            let tensors = match named(&section, false)? {
-                Naming::Public => section.tensors,
-                Naming::Rosinality => {
-                    rosinality::read_discriminator(&section.name, &section.tensors)?
-                }
-            };
-            let hints = section.module.map(|(hints, _)| hints).unwrap_or_default();
-            let shapes = Shapes {
-                network: &section.name,
-                tensors: &tensors,
-            };
-            let config = public::discriminator_config(&shapes, &hints)?;
-            Some(Network::new(&section.name, config, tensors, Lod::FULL)?)
-        }
-    };
-    for (name, network) in [("G_ema", &g_ema), ("G", &g)] {
-        if let Some(network) = network
-            && !network.config.mapping.w_avg
-        {
+        let name = section.name.clone();
+        let network = section.generator(latent_avg.as_ref())?;
+        if !network.config.mapping.w_avg {
             notes.push(format!(
                 "{name}: stored without an average w, which truncation needs"
             ));
         }
-    }
+        Ok::<_, ImportError>(Some(network))
+    };
     Ok(Imported {
         family: Family::StyleGan2,
         format,
-        origin: origin.unwrap_or_default().to_string(),
-        g,
-        d,
-        g_ema,
+        origin: origin.to_string(),
+        g_ema: generator(Role::GEma, &mut notes)?,
+        g: generator(Role::G, &mut notes)?,
+        d: match sections.remove(&Role::D) {
+            Some(section) => Some(section.discriminator()?),
+            None => None,
+        },
         extras,
         notes,
     })

@@ -63,6 +63,11 @@ fn paths_that_are_no_files_are_named() {
             folder.path().display()
         )
     );
+    #[cfg(unix)]
+    assert_eq!(
+        import("/dev/zero").unwrap_err().to_string(),
+        "/dev/zero: expected a ProGAN, StyleGAN or StyleGAN2 network, found no regular file"
+    );
     std::fs::write(&missing, b"hello").unwrap();
     assert_eq!(
         import(&missing).unwrap_err().to_string(),

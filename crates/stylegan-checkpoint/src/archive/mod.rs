@@ -9,7 +9,7 @@
 //! | `TorchLegacy` | `torch.save` before: five pickles, then raw numbers |
 //! | `Safetensors` | named tensors with a JSON header |
 //!
-//! The first three hold a [`Tree`](crate::pickle::Tree) of values, see [`pickle`](crate::pickle).
+//! The first three hold a [`Tree`] of values, see [`pickle`](crate::pickle).
 //! [`Archive::tensor`] tells whether a value is a tensor, and where its numbers are in the file; they are
 //! copied when [`Archive::load`] asks for them. So memory is bounded by a small multiple of the file's size,
 //! whatever the file claims. Zip entries that are compressed are refused: PyTorch makes none, and a small one
