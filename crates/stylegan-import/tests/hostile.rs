@@ -370,3 +370,84 @@ fn a_storage_in_bytes_that_many_tensors_share_is_an_error() {
     let expected = "expected storages of their own, found one that many tensors share";
     assert!(error.to_string().ends_with(expected), "{error}");
 }
+
+/// Arrays without numbers, of integers, and of sizes that only the arguments claim.
+#[test]
+fn arrays_that_no_network_has_are_errors() {
+    let zeros = |shape: &[i64], dtype: &str| {
+        let count: i64 = shape.iter().product();
+        let size: i64 = dtype[1..].parse().unwrap();
+        array(shape, dtype, &vec![0; (count * size) as usize])
+    };
+    let generator = |kernel: Pickled, bias: Pickled| {
+        let synthesis = network(
+            [],
+            [],
+            [
+                ("8x8/Conv0_up/weight", kernel.clone()),
+                ("4x4/Conv/weight", kernel.clone()),
+                ("4x4/Conv/mod_bias", bias.clone()),
+                ("4x4/Conv/mod_weight", zeros(&[1, 1], "f4")),
+                ("8x8/Conv1/weight", kernel),
+                ("4x4/Const/const", zeros(&[1, 1, 4, 4], "f4")),
+            ],
+        );
+        network([], [("synthesis", synthesis)], [("dlatent_avg", bias)])
+    };
+    for dtype in ["f2", "f4", "f8", "i1", "u1", "i2", "i4", "i8"] {
+        for shape in [[3, 3, 0, 5], [0, 0, 0, 0], [0, 3, 1, 1], [3, 3, 1, 1]] {
+            for bias in [0, 1] {
+                let file = generator(zeros(&shape, dtype), zeros(&[bias], dtype));
+                assert!(import(&file.finish()).is_err(), "{dtype} {shape:?}");
+            }
+        }
+    }
+    let large = 1 << 20;
+    for name in [
+        "fmap_base",
+        "fmap_max",
+        "latent_size",
+        "dlatent_size",
+        "mapping_fmaps",
+        "label_size",
+        "num_channels",
+        "mapping_layers",
+        "mbstd_group_size",
+        "mbstd_num_features",
+        "resolution",
+    ] {
+        let variables = || {
+            [
+                ("4x4/Conv/bias", zeros(&[1], "f4")),
+                ("ToRGB_lod0/bias", zeros(&[3], "f4")),
+            ]
+        };
+        let all = |large| {
+            [
+                (name, Pickled::int(large)),
+                ("fmap_max", Pickled::int(large)),
+                ("fmap_base", Pickled::int(large)),
+            ]
+        };
+        for (given, components) in [
+            (all(large), false),
+            (all(1), true),
+            (all(0), true),
+            (all(-1), false),
+        ] {
+            let inner = || network([], [], [("Dense0/weight", zeros(&[1, 1], "f4"))]);
+            let synthesis = || network([], [], variables());
+            let network = match components {
+                true => network(
+                    given,
+                    [("mapping", inner()), ("synthesis", synthesis())],
+                    [],
+                ),
+                false => network(given, [], variables()),
+            };
+            assert!(import(&network.clone().finish()).is_err(), "{name}");
+            let three = Pickled::tuple([network.clone(), network.clone(), network]);
+            assert!(import(&three.finish()).is_err(), "{name}");
+        }
+    }
+}
