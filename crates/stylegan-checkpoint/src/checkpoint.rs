@@ -20,7 +20,7 @@ use crate::store::ParamStore;
 
 /// The one entry of the safetensors metadata. The format's metadata map has no order, so a second
 /// entry would make files with the same content differ.
-const METADATA_KEY: &str = "stylegan-rs";
+pub(crate) const METADATA_KEY: &str = "stylegan-rs";
 
 /// Named tensors and a JSON document, as one safetensors file.
 ///
@@ -163,7 +163,14 @@ impl Checkpoint {
     /// [`Damaged`](CheckpointError::Damaged) where bytes were lost or changed.
     pub fn read(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = read_file(path)?;
+        Self::from_bytes(&read_file(path)?, path, device)
+    }
+
+    /// [`read`](Self::read) of a file's content; errors call it `path`.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read), except for the file being absent.
+    pub fn from_bytes(bytes: &[u8], path: &Path, device: &Device) -> Result<Self> {
         let damaged = |reason: String| CheckpointError::Damaged {
             path: path.to_path_buf(),
             reason,
@@ -174,7 +181,7 @@ impl Checkpoint {
         };
         let invalid =
             |error: SafeTensorError| damaged(format!("it was cut short or changed ({error})"));
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(invalid)?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(invalid)?;
         let envelope = header
             .metadata()
             .as_ref()
@@ -189,7 +196,7 @@ impl Checkpoint {
         let Envelope { crc32, document } = serde_json::from_str(envelope).map_err(json)?;
         let metadata = serde_json::from_str(document.get()).map_err(json)?;
 
-        let archive = SafeTensors::deserialize(&bytes).map_err(invalid)?;
+        let archive = SafeTensors::deserialize(bytes).map_err(invalid)?;
         let views: BTreeMap<_, _> = archive.iter().collect();
         if checksum(document.get(), &views) != crc32 {
             return Err(damaged(

@@ -7,6 +7,7 @@
 //! - [`load_network`] fills a network from named tensors, strictly: every tensor that is missing,
 //!   mis-shaped or not asked for is reported.
 //! - [`tensorflow`] translates the variables of ProGAN and StyleGAN networks to our names and layout.
+//! - [`archive`] and [`pickle`] read the files of other tools, without running anything in them.
 //! - [`write_atomically`] writes any file so that nobody ever reads half of it.
 //!
 //! Parameter names are those of the public StyleGAN checkpoints, e.g. `mapping.fc0.weight`.
@@ -47,11 +48,13 @@
 //! # }
 //! ```
 
+pub mod archive;
 mod checkpoint;
 mod error;
 mod file;
 mod init;
 mod load;
+pub mod pickle;
 mod store;
 pub mod tensorflow;
 

@@ -1,4 +1,7 @@
-//! Variables of TensorFlow's ProGAN and StyleGAN networks, by our names and in our layout.
+//! Variables of TensorFlow's ProGAN, StyleGAN and StyleGAN2 networks, by our names and in our layout.
+//!
+//! StyleGAN2 has [`stylegan2_generator`] and [`stylegan2_discriminator`]; what follows is of the networks
+//! before it.
 //!
 //! [`generator`] and [`discriminator`] take variables by the names that the original networks gave them,
 //! wherever they were read from, and give tensors for [`load_network`](crate::load_network). They take
@@ -33,10 +36,14 @@
 //! Kernels `[kh, kw, in, out]` become `[out, in, kh, kw]` and dense weights `[in, out]` become `[out, in]`.
 //! `lod`, where a network stands in its growth, is no parameter and is passed over.
 
+mod stylegan2;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use candle_core::Tensor;
+
+pub use stylegan2::{stylegan2_discriminator, stylegan2_generator};
 
 use crate::error::{CheckpointError, Mismatch, Result, describe};
 
@@ -157,12 +164,18 @@ impl Variable {
 /// How a variable is stored.
 #[derive(Clone, Copy)]
 enum Form {
+    /// `[]`, as ours.
+    Scalar,
     /// `[channels]`, as ours.
     Vector,
+    /// `[channels]`; ours is larger by 1.
+    VectorPlusOne,
     /// `[in, out]`; ours is `[out, in]`.
     Dense,
     /// `[kh, kw, in, out]`; ours is `[out, in, kh, kw]`.
     Kernel,
+    /// `[kh, kw, in, out]`; ours is `[out, in, kh, kw]`, and rotated by 180 degrees.
+    RotatedKernel,
     /// `[kh, kw, out, in]`; ours is `[out, in, kh, kw]`.
     TransposedKernel,
     /// `[1, C, 4, 4]`; ours is `[C, 4, 4]`.
@@ -175,9 +188,13 @@ impl Form {
     /// The tensor in our layout; none where it has another shape.
     fn convert(self, tensor: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let converted = match (self, tensor.dims()) {
-            (Self::Vector, [_]) => tensor.clone(),
+            (Self::Scalar, []) | (Self::Vector, [_]) => tensor.clone(),
+            (Self::VectorPlusOne, [_]) => (tensor + 1.)?,
             (Self::Dense, [_, _]) => tensor.t()?,
             (Self::Kernel, [_, _, _, _]) => tensor.permute((3, 2, 0, 1))?,
+            (Self::RotatedKernel, [_, _, _, _]) => {
+                tensor.permute((3, 2, 0, 1))?.contiguous()?.flip(&[2, 3])?
+            }
             (Self::TransposedKernel, [_, _, _, _]) => tensor.permute((2, 3, 0, 1))?,
             (Self::Constant, [1, _, 4, 4]) => tensor.squeeze(0)?,
             (Self::Noise(r), &[1, 1, height, width]) if (height, width) == (r, r) => {
@@ -192,9 +209,10 @@ impl Form {
 impl fmt::Display for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Vector => f.write_str("[channels]"),
+            Self::Scalar => f.write_str("[]"),
+            Self::Vector | Self::VectorPlusOne => f.write_str("[channels]"),
             Self::Dense => f.write_str("[in, out]"),
-            Self::Kernel => f.write_str("[kh, kw, in, out]"),
+            Self::Kernel | Self::RotatedKernel => f.write_str("[kh, kw, in, out]"),
             Self::TransposedKernel => f.write_str("[kh, kw, out, in]"),
             Self::Constant => f.write_str("[1, channels, 4, 4]"),
             Self::Noise(r) => write!(f, "[1, 1, {r}, {r}]"),

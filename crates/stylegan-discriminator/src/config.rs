@@ -41,6 +41,10 @@ pub struct DiscriminatorConfig {
     /// Whether the mean of 2x2 pixels is taken behind the activation rather than before the bias, at resolutions
     /// where `first_generation` does not fuse it with the convolution.
     pub pool_after_activation: bool,
+    /// Width between the two fully connected layers; where not given, `channels(4)`, or `channels(2)` in the first
+    /// generation. The TensorFlow networks of StyleGAN2 have the latter, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fc_features: Option<usize>,
     /// Bound on the magnitude of activations; none in the first generation.
     pub conv_clamp: Option<f64>,
     /// What labels have to do with the logits.
@@ -68,6 +72,7 @@ impl Default for DiscriminatorConfig {
             architecture: Architecture::Resnet,
             first_generation: None,
             pool_after_activation: false,
+            fc_features: None,
             conv_clamp: Some(256.),
             label_head: LabelHead::Projection,
             cmap_dim: None,
@@ -144,6 +149,9 @@ impl DiscriminatorConfig {
                 bail!("blur_filter: expected no taps with pool_after_activation, got {blur:?}")
             }
         }
+        if self.fc_features == Some(0) {
+            bail!("fc_features: expected at least 1, or none for the usual width, got 0")
+        }
         if self.mbstd_group_size == Some(0) {
             bail!("mbstd_group_size: expected at least 1, or none for the whole batch, got 0")
         }
@@ -214,10 +222,11 @@ impl DiscriminatorConfig {
 
     /// Width between the two fully connected layers at the end.
     pub(crate) fn fc_features(&self, pyramid: &Pyramid) -> usize {
-        match self.first_generation {
+        match (self.fc_features, &self.first_generation) {
+            (Some(features), _) => features,
             // One step further in the series of the blocks' widths.
-            Some(_) => pyramid.channels(2),
-            None => pyramid.channels(4),
+            (None, Some(_)) => pyramid.channels(2),
+            (None, None) => pyramid.channels(4),
         }
     }
 
@@ -286,6 +295,11 @@ mod tests {
             ..narrow
         };
         assert_eq!(stylegan2.fc_features(&pyramid), 16);
+        let given = DiscriminatorConfig {
+            fc_features: Some(7),
+            ..stylegan2
+        };
+        assert_eq!(given.fc_features(&pyramid), 7);
     }
 
     #[test]
@@ -348,12 +362,13 @@ mod tests {
         };
         assert!(ok.validate().is_ok());
         type Change = fn(&mut DiscriminatorConfig);
-        let cases: [(&str, Change); 9] = [
+        let cases: [(&str, Change); 10] = [
             ("img_resolution", |c| c.img_resolution = 48),
             ("img_channels", |c| c.img_channels = 2),
             ("channel_base", |c| c.channel_base = 512),
             ("channel_max", |c| c.channel_max = 0),
             ("conv_clamp", |c| c.conv_clamp = Some(0.)),
+            ("fc_features", |c| c.fc_features = Some(0)),
             ("mbstd_group_size", |c| c.mbstd_group_size = Some(0)),
             ("mbstd_num_channels", |c| c.mbstd_num_channels = 3),
             ("cmap_dim", |c| c.cmap_dim = Some(0)),

@@ -8,11 +8,10 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::Deserialize;
 use stylegan_checkpoint::{ParamStore, load_network, tensorflow};
 use stylegan_discriminator::{Discriminator, DiscriminatorConfig};
-use stylegan_goldens::tensorflow_kwargs::{DiscriminatorKwargs, Implementation, Kwargs};
-use stylegan_goldens::{Case, assert_close};
+use stylegan_goldens::{Case, assert_close, is_progan};
+use stylegan_import::tensorflow::{DiscriminatorKwargs, Implementation, Kwargs};
 use stylegan_ops::average_pool2d;
 use stylegan_ops::growing::Lod;
-use stylegan_ops::nn::{FirstGeneration, FusedScale};
 
 const TOLERANCE: f64 = 1e-4;
 
@@ -31,41 +30,10 @@ fn cases(dtype: DType) -> Result<Vec<Case<Params>>> {
 
 /// The configuration that the arguments of a TensorFlow discriminator stand for.
 fn config(case: &Case<Params>) -> Result<DiscriminatorConfig> {
-    let implementation = Implementation::of(case, &case.params.layout);
+    let has_transposed_kernels = case.params.layout.contains("[kh,kw,out,in]");
+    let implementation = Implementation::new(is_progan(case), has_transposed_kernels);
     let kwargs = DiscriminatorKwargs::new(implementation, &case.params.config)?;
-    let nonlinearity = serde_json::from_value(kwargs.nonlinearity.into()).map_err(Error::wrap)?;
-    let has_mbstd = kwargs.mbstd_group_size > 1;
-    let family = match implementation {
-        Implementation::StyleGan => DiscriminatorConfig::stylegan1(),
-        Implementation::ProGan | Implementation::OriginalProGan => DiscriminatorConfig::progan(),
-    };
-    Ok(DiscriminatorConfig {
-        c_dim: match implementation {
-            Implementation::ProGan => 0,
-            Implementation::StyleGan | Implementation::OriginalProGan => kwargs.label_size,
-        },
-        img_resolution: kwargs.resolution,
-        img_channels: kwargs.num_channels,
-        channel_base: 2 * kwargs.fmap_base,
-        channel_max: kwargs.fmap_max,
-        first_generation: Some(FirstGeneration {
-            nonlinearity,
-            use_wscale: kwargs.use_wscale,
-            blur_filter: kwargs.blur_filter.unwrap_or_default(),
-            fused_scale: match kwargs.fused_scale {
-                None => FusedScale::Auto,
-                Some(true) => FusedScale::On,
-                Some(false) => FusedScale::Off,
-            },
-        }),
-        mbstd_group_size: has_mbstd.then_some(kwargs.mbstd_group_size),
-        mbstd_num_channels: if has_mbstd {
-            kwargs.mbstd_num_features
-        } else {
-            0
-        },
-        ..family
-    })
+    Ok(kwargs.config(implementation))
 }
 
 /// The weights of a case under our names.

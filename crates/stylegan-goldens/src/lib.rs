@@ -4,9 +4,8 @@
 //! (tensors under the keys `CASE/TENSOR`). The files are read from the folder that the environment
 //! variable `STYLEGAN_GOLDENS` names, else from this crate's own `fixtures/`.
 //!
-//! [`tensorflow_kwargs`] reads the arguments of the TensorFlow networks with their defaults.
-
-pub mod tensorflow_kwargs;
+//! `checkpoints/` and `stylegan1/pkl/` hold files of the public tools as they are, and beside each group of them
+//! what its networks compute.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -65,6 +64,16 @@ impl<P> Case<P> {
         let strip =
             |(k, t): (&String, &Tensor)| Some((k.strip_prefix(prefix)?.to_string(), t.clone()));
         self.tensors.iter().filter_map(strip).collect()
+    }
+}
+
+/// Whether the networks of a case of `stylegan1/` are ProGAN's rather than StyleGAN's: the generator's variables
+/// tell, or the file's name where there are none.
+pub fn is_progan<P>(case: &Case<P>) -> bool {
+    let has = |prefix| case.tensors.keys().any(|name| name.starts_with(prefix));
+    match has("G.") {
+        true => !has("G.G_"),
+        false => case.name.starts_with("progan"),
     }
 }
 
@@ -247,6 +256,21 @@ mod tests {
         );
         let error = write("{}").err().unwrap().to_string();
         assert!(error.contains("file.json has no cases"), "{error}");
+    }
+
+    #[test]
+    fn progan_is_known_from_the_variables_or_the_file() {
+        let of = |name: &str, variable: &str| {
+            is_progan(&Case {
+                name: name.to_string(),
+                params: (),
+                tensors: BTreeMap::from([(variable.to_string(), tensor(&[1.]))]),
+            })
+        };
+        assert!(!of("losses/a", "G.G_synthesis/4x4/Const/const"));
+        assert!(!of("stylegan1_D/a", "D.lod"));
+        assert!(of("losses/a", "G.4x4/Dense/bias"));
+        assert!(of("progan_D/a", "D.lod"));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use candle_core::{DType, Result, Tensor, bail};
 use common::{FORWARD_TOLERANCE, check_gradients, in_both_precisions};
 use serde::Deserialize;
 use stylegan_discriminator::Discriminator;
-use stylegan_goldens::tensorflow_kwargs::Kwargs;
 use stylegan_goldens::{Case, assert_close};
+use stylegan_import::tensorflow::Kwargs;
 use stylegan_losses::{
     auxiliary_classifier, drift, hinge, logistic, r1_penalty, r2_penalty, wgan, wgan_gp,
 };

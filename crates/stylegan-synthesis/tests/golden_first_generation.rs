@@ -7,14 +7,11 @@ use candle_nn::VarBuilder;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::Deserialize;
 use stylegan_checkpoint::{ParamStore, load_network, tensorflow};
-use stylegan_goldens::tensorflow_kwargs::{GeneratorKwargs, Implementation, Kwargs};
-use stylegan_goldens::{Case, assert_close};
+use stylegan_goldens::{Case, assert_close, is_progan};
+use stylegan_import::tensorflow::{GeneratorKwargs, Implementation, Kwargs};
 use stylegan_mapping::{broadcast, truncate, update_w_avg};
 use stylegan_ops::growing::Lod;
-use stylegan_ops::nn::{FirstGeneration, FusedScale, Nonlinearity, Scaling};
-use stylegan_synthesis::{
-    Generator, GeneratorConfig, Layers, MappingOptions, NoiseMode, StyledLayers, SynthesisConfig,
-};
+use stylegan_synthesis::{Generator, GeneratorConfig, NoiseMode};
 
 const FORWARD_TOLERANCE: f64 = 1e-4;
 
@@ -28,64 +25,6 @@ struct Params {
     dlatent_avg_beta: Option<f64>,
 }
 
-fn nonlinearity(name: &str) -> Result<Nonlinearity> {
-    serde_json::from_value(name.into()).map_err(Error::wrap)
-}
-
-/// Our configuration of the network that those arguments make.
-fn config(implementation: Implementation, kwargs: &Kwargs) -> Result<GeneratorConfig> {
-    let kwargs = GeneratorKwargs::new(implementation, kwargs)?;
-    let preset = match implementation {
-        Implementation::StyleGan => GeneratorConfig::stylegan1(),
-        Implementation::ProGan | Implementation::OriginalProGan => GeneratorConfig::progan(),
-    };
-    let has_mapping = kwargs.mapping_layers > 0;
-    let z_dim = kwargs.z_dim();
-    Ok(GeneratorConfig {
-        z_dim,
-        c_dim: kwargs.label_size,
-        mapping: MappingOptions {
-            num_layers: kwargs.mapping_layers,
-            layer_features: has_mapping.then_some(kwargs.mapping_fmaps),
-            lr_multiplier: kwargs.mapping_lrmul,
-            scaling: Scaling::Weight {
-                nonlinearity: nonlinearity(&kwargs.mapping_nonlinearity)?,
-                use_wscale: kwargs.use_wscale,
-            },
-            normalize_latents: kwargs.normalize_latents,
-            ..preset.mapping
-        },
-        synthesis: SynthesisConfig {
-            w_dim: match has_mapping {
-                true => kwargs.dlatent_size,
-                false => z_dim + kwargs.label_size,
-            },
-            img_resolution: kwargs.resolution,
-            img_channels: kwargs.num_channels,
-            channel_base: 2 * kwargs.fmap_base,
-            channel_max: kwargs.fmap_max,
-            layers: Layers::Styled(StyledLayers {
-                use_styles: kwargs.use_styles,
-                use_noise: kwargs.use_noise,
-                use_instance_norm: kwargs.use_instance_norm,
-                use_pixel_norm: kwargs.use_pixel_norm,
-                const_input_layer: kwargs.const_input_layer,
-                convolution: FirstGeneration {
-                    nonlinearity: nonlinearity(&kwargs.nonlinearity)?,
-                    use_wscale: kwargs.use_wscale,
-                    blur_filter: kwargs.blur_filter.unwrap_or_default(),
-                    fused_scale: match kwargs.fused_scale {
-                        None => FusedScale::Auto,
-                        Some(true) => FusedScale::On,
-                        Some(false) => FusedScale::Off,
-                    },
-                },
-            }),
-            ..preset.synthesis
-        },
-    })
-}
-
 /// A case, our configuration of its network, and the network's parameters.
 struct Network {
     case: Case<Params>,
@@ -95,16 +34,14 @@ struct Network {
 
 impl Network {
     fn new(case: Case<Params>) -> Result<Self> {
-        let implementation = Implementation::of(&case, &case.params.layout);
-        let layout = match implementation {
-            Implementation::OriginalProGan => tensorflow::Layout::ProGan,
-            Implementation::StyleGan | Implementation::ProGan => tensorflow::Layout::StyleGan,
-        };
+        let has_transposed_kernels = case.params.layout.contains("[kh,kw,out,in]");
+        let implementation = Implementation::new(is_progan(&case), has_transposed_kernels);
+        let kwargs = GeneratorKwargs::new(implementation, &case.params.config)?;
         let variables = BTreeMap::from_iter(case.with_prefix("G."));
         let resolution = tensorflow::resolution(&variables)?;
         Ok(Self {
-            config: config(implementation, &case.params.config)?,
-            parameters: tensorflow::generator(&variables, resolution, layout)?,
+            config: kwargs.config(implementation),
+            parameters: tensorflow::generator(&variables, resolution, implementation.layout())?,
             case,
         })
     }
@@ -247,24 +184,5 @@ fn golden_parameters_have_the_names_and_shapes_of_a_new_network() -> Result<()> 
             .collect();
         assert_eq!(got, expected, "{}", network.case.name);
     }
-    Ok(())
-}
-
-#[test]
-fn the_published_defaults_are_our_presets() -> Result<()> {
-    let published = |implementation| {
-        let mut config = config(implementation, &Kwargs::new())?;
-        // 512 by default, as w is wide.
-        config.mapping.layer_features = None;
-        Ok::<_, Error>(config)
-    };
-    assert_eq!(
-        published(Implementation::StyleGan)?,
-        GeneratorConfig::stylegan1()
-    );
-    assert_eq!(
-        published(Implementation::OriginalProGan)?,
-        GeneratorConfig::progan()
-    );
     Ok(())
 }

@@ -1,0 +1,89 @@
+//! The sample files of the public tools.
+
+#![allow(dead_code)] // Every test uses a part of it.
+
+#[path = "../../../stylegan-checkpoint/tests/common/builder.rs"]
+pub mod builder;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use candle_core::{Device, Result, Tensor, bail};
+
+/// A file of one of the tools, and what its networks compute.
+pub struct Sample {
+    pub name: String,
+    pub path: PathBuf,
+    pub expected: BTreeMap<String, Tensor>,
+}
+
+impl Sample {
+    pub fn get(&self, name: &str) -> Result<&Tensor> {
+        match self.expected.get(name) {
+            Some(tensor) => Ok(tensor),
+            None => bail!("{}: no expected {name}", self.name),
+        }
+    }
+}
+
+/// A sample that is in this project, whichever folder of golden files is named.
+pub fn fixture(path: &str) -> PathBuf {
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../stylegan-goldens/fixtures");
+    PathBuf::from(fixtures).join(path)
+}
+
+/// All samples: each `.pkl` and `.pt` of the two folders.
+///
+/// `X_expected.safetensors` is of every file whose name begins with `X`; the longest one counts.
+pub fn samples() -> Result<Vec<Sample>> {
+    let mut samples = Vec::new();
+    for folder in ["checkpoints", "stylegan1/pkl"] {
+        let folder = stylegan_goldens::folder(folder);
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(&folder)? {
+            paths.push(entry?.path());
+        }
+        paths.sort();
+        let name = |path: &PathBuf| {
+            path.file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        };
+        let mut expected: Vec<String> = paths
+            .iter()
+            .filter_map(|path| {
+                Some(
+                    name(path)
+                        .strip_suffix("_expected.safetensors")?
+                        .to_string(),
+                )
+            })
+            .collect();
+        expected.sort_by_key(String::len);
+        for path in paths {
+            if !path.extension().is_some_and(|e| e == "pkl" || e == "pt") {
+                continue;
+            }
+            let name = name(&path);
+            let Some(stem) = expected
+                .iter()
+                .rev()
+                .find(|stem| name.starts_with(stem.as_str()))
+            else {
+                bail!("{name}: no expected values beside it");
+            };
+            let file = folder.join(format!("{stem}_expected.safetensors"));
+            let tensors = candle_core::safetensors::load(file, &Device::Cpu)?;
+            samples.push(Sample {
+                name,
+                path,
+                expected: tensors.into_iter().collect(),
+            });
+        }
+    }
+    if samples.is_empty() {
+        bail!("no sample files");
+    }
+    Ok(samples)
+}
