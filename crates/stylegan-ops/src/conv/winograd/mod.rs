@@ -42,7 +42,7 @@ use plan::{Block, Plan};
 use product::Strides;
 use tiles::Tiles;
 pub(crate) use weights::Kernels;
-use weights::Weights;
+use weights::{Composition, Weights};
 
 /// Results per tile and axis.
 const TILE: usize = 4;
@@ -95,6 +95,78 @@ pub(crate) fn convolve<E: Epilogue<f32>>(
             shape,
             input,
             kernels,
+            composition: &Composition::Plain,
+            epilogue,
+            out,
+        },
+    );
+}
+
+/// Twice the size: a transposed convolution of stride 2, then a filter, as one convolution.
+///
+/// ```text
+/// z[n,o,r] = gain * sum over i,p,k,j with 2 * p + k = r + j - before of  f[j] * w[o,i,k] * s[n,i] * x[n,i,p]
+/// ```
+///
+/// on both axes, with a filter `f` of up to 4x4 taps given row by row. A pixel `2 * p + a` of one of the four phases a
+/// depends on the 3x3 pixels around p, so every phase is a 3x3 correlation whose kernel is composed of
+/// the weight and the filter. The borders agree: outside the picture, `x` is zero. `shape` has the size of
+/// `x` on both sides and padding 1; `out` is twice that size. None if the composition reaches further.
+pub(crate) fn upsampling(filter: &[Vec<f64>], before: [i64; 2]) -> Option<Upsampling> {
+    let mut phases = Vec::new();
+    for (a, b) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let mut taps: [Vec<(usize, f32)>; 9] = Default::default();
+        for (fy, row) in (0i64..).zip(filter) {
+            for (fx, &factor) in (0i64..).zip(row) {
+                for k in 0..9 {
+                    // Pixel a of a phase sees input pixel p = (a + j - before - k) / 2.
+                    let position = [a + fy - before[0] - k / 3, b + fx - before[1] - k % 3];
+                    if position.iter().any(|p| p.rem_euclid(2) != 0) {
+                        continue;
+                    }
+                    let [y, x] = position.map(|p| p.div_euclid(2) + 1);
+                    if !(0..3).contains(&y) || !(0..3).contains(&x) {
+                        return None;
+                    }
+                    taps[(3 * y + x) as usize].push((k as usize, factor as f32));
+                }
+            }
+        }
+        phases.push(taps);
+    }
+    Some(Upsampling(Composition::Phases(phases)))
+}
+
+/// The composition that [`upsampling`] found.
+pub(crate) struct Upsampling(Composition);
+
+/// Computes all of `out`, `[n, outputs, 2 * h, 2 * w]`, as [`upsampling`] describes.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "those of `convolve` and the filter"
+)]
+pub(crate) fn convolve_up2<E: Epilogue<f32>>(
+    level: Level,
+    shape: &Shape,
+    upsampling: &Upsampling,
+    input: &[f32],
+    kernels: Kernels,
+    scale: Option<&[f32]>,
+    epilogue: &E,
+    out: &mut [f32],
+) {
+    let input = Pictures {
+        data: input,
+        dims: shape.input,
+        scale,
+    };
+    dispatch(
+        level,
+        Convolve {
+            shape,
+            input,
+            kernels,
+            composition: &upsampling.0,
             epilogue,
             out,
         },
@@ -105,6 +177,7 @@ struct Convolve<'a, E> {
     shape: &'a Shape,
     input: Pictures<'a>,
     kernels: Kernels<'a>,
+    composition: &'a Composition,
     epilogue: &'a E,
     out: &'a mut [f32],
 }
@@ -115,8 +188,9 @@ impl<E: Epilogue<f32>> WithLanes for Convolve<'_, E> {
     fn with<L: Lanes>(self, l: L) {
         let shape = self.shape;
         let [outputs, inputs] = [shape.output[0], shape.input[0]];
-        let plan = Plan::new::<L>(shape);
-        let panels = outputs.div_ceil(L::LANES);
+        let phases = self.composition.phases();
+        let plan = Plan::new::<L>(shape, phases);
+        let panels = outputs.div_ceil(L::LANES) * phases;
         let weights = Weights::<L::Vector>::vectors(panels, inputs, plan.transformed);
         let largest = plan.blocks.iter().map(Block::vectors::<L>).max();
         let shared = plan.shared * 36 * inputs * largest.unwrap_or(0);
@@ -127,7 +201,15 @@ impl<E: Epilogue<f32>> WithLanes for Convolve<'_, E> {
             shape,
             plan: &plan,
             input: self.input,
-            weights: &Weights::new(l, self.kernels, shape, plan.transformed, weights),
+            weights: &Weights::new(
+                l,
+                self.kernels,
+                self.composition,
+                shape,
+                plan.transformed,
+                weights,
+            ),
+            phases,
             epilogue: self.epilogue,
             out: &SharedOut::new(self.out),
             block: &Block::default(),
@@ -220,6 +302,9 @@ struct Task<'a, L: Lanes, E> {
     plan: &'a Plan,
     input: Pictures<'a>,
     weights: &'a Weights<'a, L::Vector>,
+    /// Neighbouring panels that are the phases of the same outputs: 1, or 4 that make pictures of twice the
+    /// size.
+    phases: usize,
     epilogue: &'a E,
     out: &'a SharedOut<'a, f32>,
     block: &'a Block,
@@ -243,7 +328,7 @@ impl<L: Lanes, E: Epilogue<f32>> Work for Task<'_, L, E> {
     #[inline(always)]
     fn call(self) {
         let l = self.l;
-        let [inputs, outputs] = [self.shape.input[0], self.shape.output[0]];
+        let (inputs, phases) = (self.shape.input[0], self.phases);
         let (depth, group) = (self.plan.depth, self.plan.group.min(self.panels.len()));
         let tiles = Tiles::<L>::new(self.shape, self.plan, self.block);
         let vectors = tiles.vectors;
@@ -256,7 +341,7 @@ impl<L: Lanes, E: Epilogue<f32>> Work for Task<'_, L, E> {
             self.weights.scratch(group, depth),
             6 * group * L::LANES * vectors,
             24 * group * L::LANES * vectors,
-            tiles.scratch().max(TILE * TILE * vectors),
+            tiles.scratch().max(phases * TILE * TILE * vectors),
         ];
         let mut scratch = Scratch::new(l, Scope::Task, sizes.iter().sum());
         let (own, scratch) = scratch.vectors(l).split_at_mut(sizes[0]);
@@ -276,7 +361,6 @@ impl<L: Lanes, E: Epilogue<f32>> Work for Task<'_, L, E> {
         };
         for first in self.panels.clone().step_by(group) {
             let panels = first..(first + group).min(self.panels.end);
-            let count = (panels.end * L::LANES).min(outputs) - first * L::LANES;
             for row in 0..6 {
                 let pieces = transformed.chunks(36 * depth * vectors);
                 for (piece, first) in pieces.zip((0..inputs).step_by(depth)) {
@@ -286,16 +370,43 @@ impl<L: Lanes, E: Epilogue<f32>> Work for Task<'_, L, E> {
                     let panels = panels.clone();
                     self.multiply(&tiles, row, panels, channels, piece, weights, products);
                 }
-                let results = products.chunks_exact(6).zip(columns.chunks_exact_mut(24));
-                for (m, to) in results.take(count * vectors) {
-                    let m = [m[0], m[1], m[2], m[3], m[4], m[5]];
-                    to[TILE * row..TILE * (row + 1)].copy_from_slice(&points::output(l, m));
+                for (i, panel) in panels.clone().enumerate() {
+                    let results =
+                        i * L::LANES * vectors..(i * L::LANES + self.lanes(panel)) * vectors;
+                    for at in results {
+                        let m = &products[6 * at..6 * at + 6];
+                        let m = points::output(l, [m[0], m[1], m[2], m[3], m[4], m[5]]);
+                        columns[24 * at + TILE * row..][..TILE].copy_from_slice(&m);
+                    }
                 }
             }
-            let columns = columns.chunks_exact(24 * vectors);
-            for (output, columns) in columns.take(count).enumerate() {
-                self.finish(&tiles, first * L::LANES + output, columns, lines);
+            for (i, panel) in panels.clone().enumerate().step_by(phases) {
+                for lane in 0..self.lanes(panel) {
+                    for phase in 0..phases {
+                        let at = 24 * vectors * ((i + phase) * L::LANES + lane);
+                        let lines = &mut lines[phase * TILE * TILE * vectors..];
+                        results(l, &columns[at..at + 24 * vectors], lines);
+                    }
+                    self.finish(panel / phases * L::LANES + lane, vectors, lines);
+                }
             }
+        }
+    }
+}
+
+/// The rows of the results of a block from the transformed columns, `[vector][row][4]`.
+#[inline(always)]
+fn results<L: Lanes>(l: L, columns: &[L::Vector], lines: &mut [L::Vector]) {
+    let line = TILE * (columns.len() / 24);
+    for (g, m) in columns.chunks_exact(24).enumerate() {
+        let mut results = [[m[0]; TILE]; TILE];
+        for (x, results) in results.iter_mut().enumerate() {
+            let column = [m[x], m[x + 4], m[x + 8], m[x + 12], m[x + 16], m[x + 20]];
+            *results = points::output(l, column);
+        }
+        for y in 0..TILE {
+            let row = [results[0][y], results[1][y], results[2][y], results[3][y]];
+            lines[y * line + TILE * g..][..TILE].copy_from_slice(&l.transpose4(row));
         }
     }
 }
@@ -334,60 +445,72 @@ impl<L: Lanes, E: Epilogue<f32>> Task<'_, L, E> {
                 for (i, panel) in panels.clone().enumerate() {
                     let a = &weights[i * panel_step + column * column_step..][..depth];
                     let sums = &mut products[i * L::LANES * strides.row + 6 * start + column..];
-                    let count = L::LANES.min(self.shape.output[0] - panel * L::LANES);
+                    let count = self.lanes(panel);
                     product::multiply(self.l, a, count, b, sums, strides, accumulate);
                 }
             }
         }
     }
 
-    /// Makes the results of one output from the transformed columns, `[vector][row][4]`.
+    /// How many lanes of a panel are outputs.
+    fn lanes(&self, panel: usize) -> usize {
+        L::LANES.min(self.shape.output[0] - panel / self.phases * L::LANES)
+    }
+
+    /// Writes the results of one output, `[phase][row of a tile][tile][column]`, and finishes them.
     #[inline(always)]
-    fn finish(
-        &self,
-        tiles: &Tiles<L>,
-        output: usize,
-        columns: &[L::Vector],
-        lines: &mut [L::Vector],
-    ) {
+    fn finish(&self, output: usize, vectors: usize, lines: &[L::Vector]) {
         let l = self.l;
-        let line = TILE * tiles.vectors;
-        for (g, m) in columns.chunks_exact(24).enumerate() {
-            let mut results = [[m[0]; TILE]; TILE];
-            for (x, results) in results.iter_mut().enumerate() {
-                let column = [m[x], m[x + 4], m[x + 8], m[x + 12], m[x + 16], m[x + 20]];
-                *results = points::output(l, column);
-            }
-            for y in 0..TILE {
-                let row = [results[0][y], results[1][y], results[2][y], results[3][y]];
-                lines[y * line + TILE * g..][..TILE].copy_from_slice(&l.transpose4(row));
-            }
-        }
         let lines = l.floats(lines);
+        let line = TILE * vectors * L::LANES;
+        let up = if self.phases == 1 { 1 } else { 2 };
         let [outputs, h, w] = self.shape.output;
+        let [plane, pitch] = [up * up * h * w, up * w];
         let first = TILE * self.block.columns.start;
         let width = (TILE * self.block.columns.len()).min(w - first);
         for (i, row) in self.block.rows.clone().enumerate() {
             let (sample, top) = (row / self.plan.tiles[0], row % self.plan.tiles[0] * TILE);
-            let height = TILE.min(h - top);
-            let pixel = top * w + first;
-            let start = (sample * outputs + output) * h * w + pixel;
-            let to = self.out.at(start, (height - 1) * w + width);
+            let height = up * TILE.min(h - top);
+            let pixel = up * (top * pitch + first);
+            let start = (sample * outputs + output) * plane + pixel;
+            let to = self.out.at(start, (height - 1) * pitch + up * width);
             for y in 0..height {
-                let from = y * line * L::LANES + i * TILE * self.block.columns.len();
+                let from = y / up * line + i * TILE * self.block.columns.len();
                 // SAFETY: `at` checked that the rows are inside the result. Tasks differ in tiles or
                 // outputs, so no other task writes to these pixels.
-                let to = unsafe { std::slice::from_raw_parts_mut(to.add(y * w), width) };
-                to.copy_from_slice(&lines[from..from + width]);
+                let to = unsafe { std::slice::from_raw_parts_mut(to.add(y * pitch), up * width) };
+                if up == 1 {
+                    to.copy_from_slice(&lines[from..from + width]);
+                } else {
+                    let even = from + y % 2 * 2 * TILE * line;
+                    let odd = even + TILE * line;
+                    interleave(l, &lines[even..even + width], &lines[odd..odd + width], to);
+                }
                 if !E::EMPTY && width < w {
-                    self.epilogue.finish(sample, output, pixel + y * w, to);
+                    self.epilogue.finish(sample, output, pixel + y * pitch, to);
                 }
             }
             if !E::EMPTY && width == w {
                 // SAFETY: the rows just written, which are all of their width.
-                let to = unsafe { std::slice::from_raw_parts_mut(to, height * w) };
+                let to = unsafe { std::slice::from_raw_parts_mut(to, height * pitch) };
                 self.epilogue.finish(sample, output, pixel, to);
             }
         }
+    }
+}
+
+/// `even[0], odd[0], even[1], odd[1], ...`
+#[inline(always)]
+fn interleave<L: Lanes>(l: L, even: &[f32], odd: &[f32], to: &mut [f32]) {
+    let vectors = even.chunks_exact(L::LANES).zip(odd.chunks_exact(L::LANES));
+    for ((even, odd), to) in vectors.zip(to.chunks_exact_mut(2 * L::LANES)) {
+        let [lower, upper] = l.zip(l.load(even), l.load(odd));
+        l.store(lower, to);
+        l.store(upper, &mut to[L::LANES..]);
+    }
+    let rest = even.len() / L::LANES * L::LANES;
+    let pairs = even[rest..].iter().zip(&odd[rest..]);
+    for ((even, odd), to) in pairs.zip(to[2 * rest..].chunks_exact_mut(2)) {
+        to.copy_from_slice(&[*even, *odd]);
     }
 }
