@@ -1,15 +1,19 @@
-//! The command line of stylegan-rs: `cargo xtask train`, `generate`, `style-mixing`, `metrics` and `plot`.
+//! The command line of stylegan-rs: `cargo xtask train`, `generate`, `style-mixing`, `metrics`, `plot`,
+//! `bench` and `profile`.
 //!
 //! Logs go to standard error, results (paths of what was written) to standard output.
 
+mod bench;
 mod device;
 mod generate;
 mod metrics;
 mod pictures;
 mod plot;
 mod process;
+mod profile;
 mod progress;
 mod seeds;
+mod spans;
 mod style_mixing;
 mod train;
 
@@ -20,8 +24,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::progress::Terminal;
+use crate::spans::Recorder;
 
 /// Graphs of deep networks are freed recursively. Memory that is not touched costs nothing.
 const STACK_BYTES: usize = 256 << 20;
@@ -49,6 +56,8 @@ enum Command {
     StyleMixing(style_mixing::Args),
     Metrics(metrics::Args),
     Plot(plot::Args),
+    Bench(bench::Args),
+    Profile(profile::Args),
 }
 
 fn main() -> ExitCode {
@@ -71,12 +80,21 @@ fn run(cli: &Cli, terminal: &Terminal) -> Result<()> {
     } else {
         LevelFilter::WARN
     };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
+    let log = tracing_subscriber::fmt::layer()
         .with_writer(terminal.clone())
         .with_ansi(has_colours())
         .without_time()
         .with_target(cli.verbose)
+        .with_filter(level);
+    let recorder = Recorder::new();
+    let targets = match &cli.command {
+        Command::Bench(args) => args.spans(),
+        Command::Profile(args) => args.spans(),
+        _ => &[],
+    };
+    tracing_subscriber::registry()
+        .with(log)
+        .with(recorder.listen(targets))
         .init();
     tracing::debug!(purge_delay = process::purge_delay(), "allocator");
     start_threads(cli.threads)?;
@@ -88,6 +106,8 @@ fn run(cli: &Cli, terminal: &Terminal) -> Result<()> {
         Command::StyleMixing(args) => style_mixing::run(args, terminal),
         Command::Metrics(args) => metrics::run(args, terminal),
         Command::Plot(args) => plot::run(args, terminal),
+        Command::Bench(args) => bench::run(args, &recorder),
+        Command::Profile(args) => profile::run(args, &recorder, terminal),
     })
 }
 

@@ -1,11 +1,17 @@
-//! The one place where operators meet candle: data types, layouts, and the order of differentiation.
+//! The one place where operators meet candle: data types, layouts, graphs, and the order of
+//! differentiation.
 
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use candle_core::op::BackpropOp;
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, WithDType,
-    bail,
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor,
+    WithDType, bail,
 };
+use tracing::trace_span;
 
-use crate::autograd::{Order, needs_gradient, outside_passes};
+use crate::autograd::{Order, needs_gradient, outside_passes, relay};
+use crate::buffer::unspecified;
 
 /// The element types that the CPU kernels are compiled for.
 pub(crate) trait Float: WithDType + std::iter::Sum + crate::conv::cpu::Fast {}
@@ -17,10 +23,14 @@ pub(crate) trait Kernel<const N: usize>: Send + Sync + 'static {
     /// The operator's name in errors.
     const NAME: &'static str;
 
+    /// Whether the backward rule uses the result as a function of the inputs. Otherwise the result that
+    /// it is given is a constant.
+    const DIFFERENTIATES_RESULT: bool = false;
+
     /// The shape of the result; the caller has checked the inputs.
     fn shape(&self) -> Shape;
 
-    /// Computes `out`, which is zero on entry. Inputs are contiguous.
+    /// Computes every element of `out`, whose contents are arbitrary on entry. Inputs are contiguous.
     fn cpu<T: Float>(&self, inputs: [&[T]; N], out: &mut [T]);
 
     /// The gradients of the inputs that need one.
@@ -33,38 +43,191 @@ pub(crate) trait Kernel<const N: usize>: Send + Sync + 'static {
     ) -> Result<[Option<Tensor>; N]>;
 }
 
-/// A kernel as candle sees it.
-struct Applied<K> {
-    kernel: K,
-    order: Order,
+/// Applies a kernel of one tensor.
+pub(crate) fn apply1<K: Kernel<1>>(kernel: K, a: &Tensor) -> Result<Tensor> {
+    apply(kernel, [a])
 }
 
-impl<K> Applied<K> {
-    fn new(kernel: K) -> Self {
-        Self {
+/// Applies a kernel of two tensors.
+pub(crate) fn apply2<K: Kernel<2>>(kernel: K, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    apply(kernel, [a, b])
+}
+
+/// Applies a kernel of three tensors.
+pub(crate) fn apply3<K: Kernel<3>>(
+    kernel: K,
+    a: &Tensor,
+    b: &Tensor,
+    c: &Tensor,
+) -> Result<Tensor> {
+    apply(kernel, [a, b, c])
+}
+
+fn apply<K: Kernel<N>, const N: usize>(kernel: K, inputs: [&Tensor; N]) -> Result<Tensor>
+where
+    Node<K, N>: Link<N>,
+{
+    let inputs = contiguous(K::NAME, inputs)?;
+    let (storage, shape) = compute(&kernel, inputs.each_ref())?;
+    if !inputs.iter().any(Tensor::track_op) {
+        let (storage, none) = (Storage::Cpu(storage), BackpropOp::none());
+        return Ok(Tensor::from_storage(storage, shape, none, false));
+    }
+    let order = Order::capture();
+    if K::DIFFERENTIATES_RESULT || order == Order::Constant {
+        let node = Node {
             kernel,
-            order: Order::capture(),
-        }
+            order,
+            result: Handover::new(storage, shape),
+            behind: None,
+        };
+        return node.link(inputs.each_ref());
     }
 
-    fn run<const N: usize>(
+    let arguments = inputs
+        .each_ref()
+        .map(|input| relay::stand_in(input).unwrap_or_else(|| input.clone()));
+    let scalar = match storage {
+        CpuStorage::F64(_) => CpuStorage::F64(vec![0.]),
+        _ => CpuStorage::F32(vec![0.]),
+    };
+    let out = Arc::new(OnceLock::new());
+    let node = Node {
+        kernel,
+        order,
+        result: Handover::new(scalar, Shape::from(())),
+        behind: Some(Behind {
+            inputs,
+            out: out.clone(),
+        }),
+    };
+    let stand_in = node.link(arguments.each_ref())?;
+    let entry = Arc::new(OnceLock::new());
+    let result = stand_in.apply_op1(Revealed {
+        name: K::NAME,
+        result: Handover::new(storage, shape),
+        _entry: entry.clone(),
+    })?;
+    out.set(result.detach()).ok();
+    entry.set(relay::register(&result, &stand_in)).ok();
+    Ok(result)
+}
+
+fn contiguous<const N: usize>(op: &str, inputs: [&Tensor; N]) -> Result<[Tensor; N]> {
+    same_dtype(op, &inputs)?;
+    let mut inputs = inputs.map(Tensor::clone);
+    for input in &mut inputs {
+        *input = input.contiguous()?;
+    }
+    Ok(inputs)
+}
+
+pub(crate) fn same_dtype(op: &str, tensors: &[&Tensor]) -> Result<()> {
+    let dtypes: Vec<DType> = tensors.iter().map(|t| t.dtype()).collect();
+    if dtypes.iter().any(|&d| d != dtypes[0]) {
+        bail!("{op}: expected inputs of one data type, got {dtypes:?}");
+    }
+    Ok(())
+}
+
+fn compute<K: Kernel<N>, const N: usize>(
+    kernel: &K,
+    inputs: [&Tensor; N],
+) -> Result<(CpuStorage, Shape)> {
+    match inputs[0].dtype() {
+        DType::F32 => compute_as::<f32, K, N>(kernel, inputs),
+        DType::F64 => compute_as::<f64, K, N>(kernel, inputs),
+        dtype => bail!("{}: expected f32 or f64, got {dtype:?}", K::NAME),
+    }
+}
+
+fn compute_as<T: Float, K: Kernel<N>, const N: usize>(
+    kernel: &K,
+    inputs: [&Tensor; N],
+) -> Result<(CpuStorage, Shape)> {
+    let guards = inputs.map(Tensor::storage_and_layout);
+    let mut slices: [&[T]; N] = [&[]; N];
+    for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
+        let (Storage::Cpu(storage), Some((start, end))) = (&**storage, layout.contiguous_offsets())
+        else {
+            bail!(
+                "{}: expected a contiguous tensor on the CPU, got one of shape {:?}",
+                K::NAME,
+                layout.dims()
+            )
+        };
+        *slice = &T::cpu_storage_as_slice(storage)?[start..end];
+    }
+    let shape = kernel.shape();
+    let dims = shape.dims();
+    let _span =
+        trace_span!(target: "stylegan_ops::op", "op", name = K::NAME, shape = ?dims).entered();
+    let mut out = unspecified(shape.elem_count());
+    outside_passes(|| kernel.cpu(slices, &mut out));
+    Ok((T::to_cpu_storage_owned(out), shape))
+}
+
+/// A result that is computed already, for candle to take it.
+struct Handover(Mutex<Option<(CpuStorage, Shape)>>);
+
+impl Handover {
+    fn new(storage: CpuStorage, shape: Shape) -> Self {
+        Self(Mutex::new(Some((storage, shape))))
+    }
+
+    fn take(&self, op: &str) -> Result<(CpuStorage, Shape)> {
+        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        taken.ok_or_else(|| candle_core::Error::Msg(format!("{op}: applied twice")).bt())
+    }
+}
+
+/// A kernel in candle's graph: its arguments are the inputs, and its result is the kernel's; or they are
+/// the [stand-ins](relay) of both.
+struct Node<K, const N: usize> {
+    kernel: K,
+    order: Order,
+    result: Handover,
+    behind: Option<Behind<N>>,
+}
+
+/// What stand-ins stand for.
+struct Behind<const N: usize> {
+    inputs: [Tensor; N],
+    /// The result as a constant.
+    out: Arc<OnceLock<Tensor>>,
+}
+
+impl<K, const N: usize> Node<K, N> {
+    fn backward(
         &self,
-        inputs: [(&CpuStorage, &Layout); N],
-    ) -> Result<(CpuStorage, Shape)>
+        arguments: [&Tensor; N],
+        node: &Tensor,
+        d_node: &Tensor,
+    ) -> Result<[Option<Tensor>; N]>
     where
         K: Kernel<N>,
     {
-        match inputs[0].0 {
-            CpuStorage::F32(_) => run::<f32, K, N>(&self.kernel, inputs),
-            CpuStorage::F64(_) => run::<f64, K, N>(&self.kernel, inputs),
-            other => {
-                let dtype = candle_core::backend::BackendStorage::dtype(other);
-                bail!("{}: expected f32 or f64, got {dtype:?}", K::NAME)
+        let Some(Behind { inputs, out }) = &self.behind else {
+            return self.gradients(arguments, node, d_node);
+        };
+        let d_out = relay::receive(node, d_node)?;
+        let Some(out) = out.get() else {
+            bail!("{}: a gradient before the result", K::NAME)
+        };
+        let mut gradients = self.gradients(inputs.each_ref(), out, &d_out)?;
+        drop(d_out);
+        for ((slot, input), argument) in gradients.iter_mut().zip(inputs).zip(arguments) {
+            let Some(gradient) = slot else { continue };
+            if argument.id() != input.id() {
+                *slot = Some(relay::send(argument, gradient)?);
+            } else if input.is_variable() && relay::collect(input, gradient)? {
+                *slot = None;
             }
         }
+        Ok(gradients)
     }
 
-    fn backward<const N: usize>(
+    fn gradients(
         &self,
         inputs: [&Tensor; N],
         out: &Tensor,
@@ -79,66 +242,36 @@ impl<K> Applied<K> {
     }
 }
 
-fn run<T: Float, K: Kernel<N>, const N: usize>(
-    kernel: &K,
-    inputs: [(&CpuStorage, &Layout); N],
-) -> Result<(CpuStorage, Shape)> {
-    let mut slices: [&[T]; N] = [&[]; N];
-    for (slice, (storage, layout)) in slices.iter_mut().zip(inputs) {
-        match layout.contiguous_offsets() {
-            Some((start, end)) => *slice = &T::cpu_storage_as_slice(storage)?[start..end],
-            None => bail!(
-                "{}: a tensor of shape {:?} is not contiguous",
-                K::NAME,
-                layout.dims()
-            ),
-        }
+/// Entering candle's graph.
+trait Link<const N: usize> {
+    fn link(self, arguments: [&Tensor; N]) -> Result<Tensor>;
+}
+
+impl<K: Kernel<1>> Link<1> for Node<K, 1> {
+    fn link(self, [a]: [&Tensor; 1]) -> Result<Tensor> {
+        a.apply_op1(self)
     }
-    let shape = kernel.shape();
-    let mut out = vec![T::zero(); shape.elem_count()];
-    outside_passes(|| kernel.cpu(slices, &mut out));
-    Ok((T::to_cpu_storage_owned(out), shape))
 }
 
-/// Applies a kernel of one tensor.
-pub(crate) fn apply1<K: Kernel<1>>(kernel: K, a: &Tensor) -> Result<Tensor> {
-    a.contiguous()?.apply_op1(Applied::new(kernel))
-}
-
-/// Applies a kernel of two tensors.
-pub(crate) fn apply2<K: Kernel<2>>(kernel: K, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    same_dtype(K::NAME, &[a, b])?;
-    a.contiguous()?
-        .apply_op2(&b.contiguous()?, Applied::new(kernel))
-}
-
-/// Applies a kernel of three tensors.
-pub(crate) fn apply3<K: Kernel<3>>(
-    kernel: K,
-    a: &Tensor,
-    b: &Tensor,
-    c: &Tensor,
-) -> Result<Tensor> {
-    same_dtype(K::NAME, &[a, b, c])?;
-    a.contiguous()?
-        .apply_op3(&b.contiguous()?, &c.contiguous()?, Applied::new(kernel))
-}
-
-fn same_dtype(op: &str, tensors: &[&Tensor]) -> Result<()> {
-    let dtypes: Vec<DType> = tensors.iter().map(|t| t.dtype()).collect();
-    if dtypes.iter().any(|&d| d != dtypes[0]) {
-        bail!("{op}: expected inputs of one data type, got {dtypes:?}");
+impl<K: Kernel<2>> Link<2> for Node<K, 2> {
+    fn link(self, [a, b]: [&Tensor; 2]) -> Result<Tensor> {
+        a.apply_op2(b, self)
     }
-    Ok(())
 }
 
-impl<K: Kernel<1>> CustomOp1 for Applied<K> {
+impl<K: Kernel<3>> Link<3> for Node<K, 3> {
+    fn link(self, [a, b, c]: [&Tensor; 3]) -> Result<Tensor> {
+        a.apply_op3(b, c, self)
+    }
+}
+
+impl<K: Kernel<1>> CustomOp1 for Node<K, 1> {
     fn name(&self) -> &'static str {
         K::NAME
     }
 
-    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.run([(s, l)])
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.result.take(K::NAME)
     }
 
     fn bwd(&self, a: &Tensor, out: &Tensor, d_out: &Tensor) -> Result<Option<Tensor>> {
@@ -147,19 +280,19 @@ impl<K: Kernel<1>> CustomOp1 for Applied<K> {
     }
 }
 
-impl<K: Kernel<2>> CustomOp2 for Applied<K> {
+impl<K: Kernel<2>> CustomOp2 for Node<K, 2> {
     fn name(&self) -> &'static str {
         K::NAME
     }
 
     fn cpu_fwd(
         &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        self.run([(s1, l1), (s2, l2)])
+        self.result.take(K::NAME)
     }
 
     fn bwd(
@@ -174,21 +307,21 @@ impl<K: Kernel<2>> CustomOp2 for Applied<K> {
     }
 }
 
-impl<K: Kernel<3>> CustomOp3 for Applied<K> {
+impl<K: Kernel<3>> CustomOp3 for Node<K, 3> {
     fn name(&self) -> &'static str {
         K::NAME
     }
 
     fn cpu_fwd(
         &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        self.run([(s1, l1), (s2, l2), (s3, l3)])
+        self.result.take(K::NAME)
     }
 
     fn bwd(
@@ -201,5 +334,27 @@ impl<K: Kernel<3>> CustomOp3 for Applied<K> {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let [da, db, dc] = self.backward([a, b, c], out, d_out)?;
         Ok((da, db, dc))
+    }
+}
+
+/// The result behind a stand-in: an operator of candle that uses it sends its gradient through here.
+struct Revealed {
+    name: &'static str,
+    result: Handover,
+    /// Lives as long as the result.
+    _entry: Arc<OnceLock<relay::Entry>>,
+}
+
+impl CustomOp1 for Revealed {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.result.take(self.name)
+    }
+
+    fn bwd(&self, stand_in: &Tensor, _: &Tensor, d_out: &Tensor) -> Result<Option<Tensor>> {
+        relay::send(stand_in, d_out).map(Some)
     }
 }

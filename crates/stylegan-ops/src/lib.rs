@@ -12,6 +12,7 @@
 //! | [`adain`], [`instance_norm`], [`pixel_norm`], [`minibatch_std`], [`normalize_2nd_moment`] | normalisations |
 //! | [`modulate`], [`channel_dot`], [`channel_sum`], [`channel_affine`] | products and sums per channel |
 //! | [`pixel_modulate`], [`pixel_dot`], [`pixel_sum`] | products and sums per pixel |
+//! | [`add`] | sums, on all cores |
 //! | [`growing`] | level of detail and cross-fade of progressive growing |
 //! | [`nn`] | the equalized-learning-rate layers that the networks share |
 //!
@@ -40,11 +41,15 @@
 //! # }
 //! ```
 
+mod add;
 pub mod autograd;
 mod bias_act;
+mod buffer;
 mod channelwise;
 mod check;
+mod combine;
 mod conv;
+mod fused;
 mod gather;
 mod gemm;
 pub mod growing;
@@ -54,6 +59,7 @@ pub mod nn;
 mod noise;
 mod norm;
 mod parallel;
+mod pointwise;
 mod resample;
 mod simd;
 mod slices;
@@ -62,6 +68,7 @@ mod sums;
 mod tests;
 mod upfirdn2d;
 
+pub use add::add;
 pub use bias_act::{Activation, BiasAct, bias_act, scaled_bias_act};
 pub use channelwise::{
     channel_affine, channel_dot, channel_sum, modulate, pixel_dot, pixel_modulate, pixel_sum,

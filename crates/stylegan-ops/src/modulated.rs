@@ -5,11 +5,12 @@ use candle_core::{Result, Tensor, bail};
 use crate::bias_act::{BiasAct, bias_act, scaled_bias_act};
 use crate::channelwise::{channel_dot, modulate};
 use crate::check::expect_shape;
+use crate::fused::ModulatedLayer;
 use crate::resample::{ConvResample, resample};
 use crate::upfirdn2d::Filter;
 
 /// Added to the sum of squares of a modulated kernel before its inverse square root is taken.
-const DEMODULATION_EPSILON: f64 = 1e-8;
+pub(crate) const DEMODULATION_EPSILON: f64 = 1e-8;
 
 /// How [`modulated_conv2d`] resamples, pads and normalises.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,6 +23,17 @@ pub struct ModulatedConv2d {
     pub demodulate: bool,
     /// Multiplies the weight (the equalized learning rate's weight scale).
     pub gain: f64,
+}
+
+impl ModulatedConv2d {
+    pub(crate) fn resampling(&self) -> ConvResample {
+        ConvResample {
+            up: self.up,
+            down: 1,
+            padding: self.padding,
+            gain: self.gain,
+        }
+    }
 }
 
 /// Convolution with weights that are scaled per sample by a style.
@@ -46,7 +58,8 @@ pub fn modulated_conv2d(
     filter: &Filter,
     config: &ModulatedConv2d,
 ) -> Result<Tensor> {
-    let y = convolve(x, w, s, filter, config)?;
+    check(x, w, s)?;
+    let y = resample(x, w, Some(s), filter, &config.resampling())?;
     match config.demodulate {
         true => modulate(&y, &demodulation(w, s, config.gain)?),
         false => Ok(y),
@@ -55,6 +68,8 @@ pub fn modulated_conv2d(
 
 /// A whole synthesis layer: [`modulated_conv2d`], then noise, bias, activation and clamp as
 /// [`bias_act`] describes them.
+///
+/// On the CPU it is a single op where no input needs a gradient.
 ///
 /// # Errors
 /// As [`modulated_conv2d`] and [`bias_act`].
@@ -72,20 +87,28 @@ pub fn modulated_layer(
     noise: Option<&Tensor>,
     act: &BiasAct,
 ) -> Result<Tensor> {
-    let y = convolve(x, w, s, filter, config)?;
+    check(x, w, s)?;
+    let layer = ModulatedLayer {
+        x,
+        w,
+        s,
+        filter,
+        config,
+        b,
+        noise,
+        act,
+    };
+    if layer.without_graph() {
+        return layer.forward();
+    }
+    let y = resample(x, w, Some(s), filter, &config.resampling())?;
     match config.demodulate {
         true => scaled_bias_act(&y, &demodulation(w, s, config.gain)?, b, noise, act),
         false => bias_act(&y, b, noise, act),
     }
 }
 
-fn convolve(
-    x: &Tensor,
-    w: &Tensor,
-    s: &Tensor,
-    filter: &Filter,
-    config: &ModulatedConv2d,
-) -> Result<Tensor> {
+fn check(x: &Tensor, w: &Tensor, s: &Tensor) -> Result<()> {
     let (&[n, i, _, _], &[_, inputs, _, _]) = (x.dims(), w.dims()) else {
         bail!(
             "modulated_conv2d: expected x and w of rank 4, got {:?} and {:?}",
@@ -100,14 +123,7 @@ fn convolve(
             x.dims()
         );
     }
-    expect_shape("modulated_conv2d", "s", s, &[n, i])?;
-    let resampling = ConvResample {
-        up: config.up,
-        down: 1,
-        padding: config.padding,
-        gain: config.gain,
-    };
-    resample(x, w, Some(s), filter, &resampling)
+    expect_shape("modulated_conv2d", "s", s, &[n, i])
 }
 
 /// The demodulation coefficients `[N,O]`: `1 / sqrt(gain^2 sum_{i,k} s[n,i]^2 w[o,i,k]^2 + 1e-8)`.

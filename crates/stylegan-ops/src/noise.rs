@@ -5,7 +5,7 @@ use candle_core::{Result, Shape, Tensor, bail};
 use crate::check::{dims4, expect_shape};
 use crate::conv::{Conv2d, conv2d, conv2d_weight_gradient};
 use crate::kernel::{Float, Kernel, apply3};
-use crate::parallel::planes;
+use crate::parallel::runs;
 
 /// Adds noise with a strength per channel: `y[n,c,p] = x[n,c,p] + strength[c] noise[n,0,p]`.
 ///
@@ -41,13 +41,19 @@ impl Kernel<3> for AddNoise {
     fn cpu<T: Float>(&self, [x, noise, strength]: [&[T]; 3], out: &mut [T]) {
         let [_, c, h, w] = self.dims;
         let pixels = h * w;
-        planes(out, pixels, |plane, out| {
-            let strength = strength[plane % c];
-            let noise = &noise[plane / c * pixels % noise.len()..];
-            for ((y, &x), &noise) in out.iter_mut().zip(&x[plane * pixels..]).zip(noise) {
-                *y = x + strength * noise;
-            }
-        });
+        runs(
+            out,
+            pixels,
+            #[inline(always)]
+            |plane, first, out| {
+                let strength = strength[plane % c];
+                let noise = &noise[plane / c * pixels % noise.len() + first..];
+                let x = &x[plane * pixels + first..];
+                for ((y, &x), &noise) in out.iter_mut().zip(x).zip(noise) {
+                    *y = x + strength * noise;
+                }
+            },
+        );
     }
 
     /// Noise and strength meet in an outer product, which is a convolution of the noise with 1x1

@@ -8,11 +8,80 @@ use rayon::prelude::*;
 
 /// Elements that are worth a task of their own.
 pub(crate) const TASK_ELEMENTS: usize = 16 * 1024;
+/// Elements that stay in the fastest cache between several passes over them.
+pub(crate) const RUN_ELEMENTS: usize = 2 * 1024;
 
 /// Calls `work(plane, elements)` for every plane of `size` elements, in parallel, compiled for the
 /// widest instruction set of this machine.
+///
+/// That reaches `work` where it is inlined, so these functions are called with closures that always are.
 pub(crate) fn planes<T: Send>(out: &mut [T], size: usize, work: impl Fn(usize, &mut [T]) + Sync) {
-    planes_with(out, size, size, || (), |_, plane, out| work(plane, out));
+    planes_with(
+        out,
+        size,
+        size,
+        || (),
+        #[inline(always)]
+        |_, plane, out| work(plane, out),
+    );
+}
+
+/// Calls `work(plane, first, elements)` for runs of at most [`RUN_ELEMENTS`] of every plane of `size`
+/// elements, like [`planes`]: a few large planes are spread over all cores, too.
+pub(crate) fn runs<T: Send>(
+    out: &mut [T],
+    size: usize,
+    work: impl Fn(usize, usize, &mut [T]) + Sync,
+) {
+    runs_with(out, size, RUN_ELEMENTS, 1, work);
+}
+
+/// [`runs`] of another length, for elements that cost as much as `cost`.
+pub(crate) fn runs_with<T: Send>(
+    out: &mut [T],
+    size: usize,
+    run: usize,
+    cost: usize,
+    work: impl Fn(usize, usize, &mut [T]) + Sync,
+) {
+    let task = (TASK_ELEMENTS / cost.max(1)).max(1).next_multiple_of(run);
+    if size <= task {
+        return planes_with(
+            out,
+            size,
+            size * cost,
+            || (),
+            #[inline(always)]
+            |_, plane, out| {
+                in_runs(plane, 0, out, run, &work);
+            },
+        );
+    }
+    let arch = Arch::new();
+    let planes = out.par_chunks_mut(size).enumerate();
+    planes.for_each(|(plane, out)| {
+        let tasks = out.par_chunks_mut(task).enumerate();
+        tasks.for_each(|(i, out)| {
+            arch.dispatch(
+                #[inline(always)]
+                || in_runs(plane, i * task, out, run, &work),
+            );
+        });
+    });
+}
+
+/// The runs of a part of a plane.
+#[inline(always)]
+fn in_runs<T>(
+    plane: usize,
+    first: usize,
+    out: &mut [T],
+    run: usize,
+    work: &impl Fn(usize, usize, &mut [T]),
+) {
+    for (i, out) in out.chunks_mut(run).enumerate() {
+        work(plane, first + i * run, out);
+    }
 }
 
 /// [`planes`] with scratch space for every task, for planes that cost as much as `cost` elements.
@@ -29,11 +98,14 @@ pub(crate) fn planes_with<T: Send, S>(
     let arch = Arch::new();
     let planes_per_task = TASK_ELEMENTS.div_ceil(cost.max(1));
     let run = |scratch: &mut S, first: usize, out: &mut [T]| {
-        arch.dispatch(|| {
-            for (i, out) in out.chunks_mut(size).enumerate() {
-                work(scratch, first + i, out);
-            }
-        });
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                for (i, out) in out.chunks_mut(size).enumerate() {
+                    work(scratch, first + i, out);
+                }
+            },
+        );
     };
     // Handing a single task to another thread costs more than the task.
     if out.len() <= size * planes_per_task {

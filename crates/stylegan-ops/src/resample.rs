@@ -2,8 +2,9 @@
 
 use candle_core::{Result, Shape, Tensor, bail};
 
+use crate::channelwise::modulate;
 use crate::check::dims4;
-use crate::conv::{Conv2d, WeightLayout, conv_transpose2d, conv2d};
+use crate::conv::{Conv2d, Derivative, Geometry, WeightLayout, conv2d};
 use crate::kernel::{Float, Kernel, apply1};
 use crate::parallel::planes;
 use crate::upfirdn2d::{Filter, UpFirDn2d, upfirdn2d};
@@ -64,98 +65,141 @@ pub(crate) fn resample(
     filter: &Filter,
     config: &ConvResample,
 ) -> Result<Tensor> {
+    if (config.up, config.down) != (1, 2) {
+        return Ascent::new(x, w, filter, config)?.apply(x, w, scale, filter);
+    }
     let &[_, _, kh, kw] = w.dims() else {
         bail!(
             "conv2d_resample: expected a weight of shape [O, I, k, k], got {:?}",
             w.dims()
         );
     };
-    let (_, _, h, width) = dims4("conv2d_resample", "x", x)?;
-    let ConvResample {
-        up,
-        down,
-        padding,
-        gain,
-    } = *config;
+    dims4("conv2d_resample", "x", x)?;
+    let ConvResample { padding, gain, .. } = *config;
     let [fh, fw] = filter.dims().map(|taps| taps as i64);
-    let conv = Conv2d {
-        stride: 1,
-        padding: 0,
-        gain,
-        layout: WeightLayout::YX,
-    };
-    let pointwise = kh == 1 && kw == 1 && padding == 0;
     let p = padding as i64;
-    match (up, down) {
-        (1, 1) => conv2d(x, w, scale, &Conv2d { padding, ..conv }),
-        (1, 2) => {
-            // Zeros that keep the filter centred between the samples that are kept.
-            let around = |taps: i64| (p + (taps - 1) / 2, p + (taps - 2).div_euclid(2));
-            let ((x0, x1), (y0, y1)) = (around(fw), around(fh));
-            let padding = [x0, x1, y0, y1];
-            let scaled = scale
-                .map(|s| crate::channelwise::modulate(x, s))
-                .transpose()?;
-            let x = scaled.as_ref().unwrap_or(x);
-            if pointwise {
-                let x = upfirdn2d(
-                    x,
-                    filter,
-                    &UpFirDn2d {
-                        down: 2,
-                        padding,
-                        ..Default::default()
-                    },
-                )?;
-                conv2d(&x, w, None, &conv)
-            } else {
-                let x = upfirdn2d(
-                    x,
-                    filter,
-                    &UpFirDn2d {
-                        padding,
-                        ..Default::default()
-                    },
-                )?;
-                conv2d(&x, w, None, &Conv2d { stride: 2, ..conv })
+    // Zeros that keep the filter centred between the samples that are kept.
+    let around = |taps: i64| (p + (taps - 1) / 2, p + (taps - 2).div_euclid(2));
+    let ((x0, x1), (y0, y1)) = (around(fw), around(fh));
+    // A 1x1 kernel filters and decimates first.
+    let pointwise = kh == 1 && kw == 1 && padding == 0;
+    let (down, stride) = if pointwise { (2, 1) } else { (1, 2) };
+    let fir = UpFirDn2d {
+        down,
+        padding: [x0, x1, y0, y1],
+        ..Default::default()
+    };
+    let conv = Conv2d {
+        stride,
+        gain,
+        ..Default::default()
+    };
+    let scaled = scale.map(|s| modulate(x, s)).transpose()?;
+    let x = upfirdn2d(scaled.as_ref().unwrap_or(x), filter, &fir)?;
+    conv2d(&x, w, None, &conv)
+}
+
+/// A convolution that keeps or doubles the size of the picture, and the filter behind it.
+pub(crate) struct Ascent {
+    pub(crate) geometry: Geometry,
+    pub(crate) by: Derivative,
+    /// None where the size is kept.
+    pub(crate) fir: Option<UpFirDn2d>,
+}
+
+impl Ascent {
+    pub(crate) fn new(
+        x: &Tensor,
+        w: &Tensor,
+        filter: &Filter,
+        config: &ConvResample,
+    ) -> Result<Self> {
+        let &[_, _, kh, kw] = w.dims() else {
+            bail!(
+                "conv2d_resample: expected a weight of shape [O, I, k, k], got {:?}",
+                w.dims()
+            );
+        };
+        let (_, _, h, width) = dims4("conv2d_resample", "x", x)?;
+        let ConvResample {
+            up,
+            down,
+            padding,
+            gain,
+        } = *config;
+        let conv = Conv2d {
+            gain,
+            ..Default::default()
+        };
+        match (up, down) {
+            (1, 1) => {
+                return Ok(Self {
+                    geometry: Geometry::of_conv(x, w, &Conv2d { padding, ..conv })?,
+                    by: Derivative::Y,
+                    fir: None,
+                });
             }
+            (2, 1) => {}
+            _ => bail!(
+                "conv2d_resample: expected up and down of 1 or 2 and at most one of them 2, got {up} and {down}"
+            ),
         }
-        (2, 1) => {
-            // Zeros around the upsampled picture if it were filtered before the convolution.
-            let around = |taps: i64| (p + (taps + 1) / 2, p + (taps - 2).div_euclid(2));
-            let ((x0, x1), (y0, y1)) = (around(fw), around(fh));
+        // Zeros around the upsampled picture if it were filtered before the convolution.
+        let p = padding as i64;
+        let around = |taps: usize| {
+            let taps = taps as i64;
+            (p + (taps + 1) / 2, p + (taps - 2).div_euclid(2))
+        };
+        let [fh, fw] = filter.dims();
+        let ((x0, x1), (y0, y1)) = (around(fw), around(fh));
+        let fir = UpFirDn2d {
+            gain: 4.0,
+            ..Default::default()
+        };
+        if kh == 1 && kw == 1 && padding == 0 {
             let fir = UpFirDn2d {
-                gain: 4.0,
-                ..Default::default()
+                up: 2,
+                padding: [x0, x1, y0, y1],
+                ..fir
             };
-            if pointwise {
-                let y = conv2d(x, w, scale, &conv)?;
-                return upfirdn2d(
-                    &y,
-                    filter,
-                    &UpFirDn2d {
-                        up: 2,
-                        padding: [x0, x1, y0, y1],
-                        ..fir
-                    },
-                );
-            }
-            // A kernel of k taps before the filter adds k - 1 pixels on the left; on the right one of
-            // them is the zero that upsampling puts after the last sample.
-            let size = [2 * h + kh - 2, 2 * width + kw - 2];
-            let stride = Conv2d {
-                stride: 2,
-                layout: WeightLayout::XY,
-                ..conv
-            };
-            let y = conv_transpose2d(x, w, scale, size, &stride)?;
-            let (kh, kw) = (kh as i64, kw as i64);
-            let padding = [x0 - kw + 1, x1 - kw + 2, y0 - kh + 1, y1 - kh + 2];
-            upfirdn2d(&y, filter, &UpFirDn2d { padding, ..fir })
+            return Ok(Self {
+                geometry: Geometry::of_conv(x, w, &conv)?,
+                by: Derivative::Y,
+                fir: Some(fir),
+            });
         }
-        _ => bail!(
-            "conv2d_resample: expected up and down of 1 or 2 and at most one of them 2, got {up} and {down}"
-        ),
+        // A kernel of k taps before the filter adds k - 1 pixels on the left; on the right one of
+        // them is the zero that upsampling puts after the last sample.
+        let size = [2 * h + kh - 2, 2 * width + kw - 2];
+        let conv = Conv2d {
+            stride: 2,
+            layout: WeightLayout::XY,
+            ..conv
+        };
+        let (kh, kw) = (kh as i64, kw as i64);
+        let fir = UpFirDn2d {
+            padding: [x0 - kw + 1, x1 - kw + 2, y0 - kh + 1, y1 - kh + 2],
+            ..fir
+        };
+        Ok(Self {
+            geometry: Geometry::of_transpose(x, w, size, &conv)?,
+            by: Derivative::X,
+            fir: Some(fir),
+        })
+    }
+
+    fn apply(
+        self,
+        x: &Tensor,
+        w: &Tensor,
+        scale: Option<&Tensor>,
+        filter: &Filter,
+    ) -> Result<Tensor> {
+        let y = self.geometry.apply(self.by, x, w, scale)?;
+        match &self.fir {
+            Some(fir) => upfirdn2d(&y, filter, fir),
+            None => Ok(y),
+        }
     }
 }
 

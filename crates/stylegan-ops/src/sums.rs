@@ -9,38 +9,69 @@ const LANES: usize = 16;
 
 #[inline(always)]
 pub(crate) fn sum<T: Float>(x: &[T]) -> f64 {
-    x.chunks(BLOCK).map(|x| lanes(x.len(), |i| x[i])).sum()
+    blocks(
+        x.len(),
+        #[inline(always)]
+        |i| x[i],
+    )
 }
 
 #[inline(always)]
 pub(crate) fn sum_products<T: Float>(a: &[T], b: &[T]) -> f64 {
-    let blocks = a.chunks(BLOCK).zip(b.chunks(BLOCK));
-    blocks.map(|(a, b)| lanes(a.len(), |i| a[i] * b[i])).sum()
+    let b = &b[..a.len()];
+    blocks(
+        a.len(),
+        #[inline(always)]
+        |i| a[i] * b[i],
+    )
+}
+
+/// The sum of `a * b^2`.
+#[inline(always)]
+pub(crate) fn sum_weighted_squares<T: Float>(a: &[T], b: &[T]) -> f64 {
+    let b = &b[..a.len()];
+    blocks(
+        a.len(),
+        #[inline(always)]
+        |i| a[i] * (b[i] * b[i]),
+    )
 }
 
 /// The sum of `(x - centre)^2`.
 #[inline(always)]
 pub(crate) fn sum_squares_about<T: Float>(x: &[T], centre: T) -> f64 {
-    let squares = |x: &[T]| {
-        lanes(x.len(), |i| {
+    blocks(
+        x.len(),
+        #[inline(always)]
+        |i| {
             let offset = x[i] - centre;
             offset * offset
-        })
-    };
-    x.chunks(BLOCK).map(squares).sum()
+        },
+    )
 }
 
+/// Loops, not iterators: their adaptors are functions of their own, compiled for the least machine.
 #[inline(always)]
-fn lanes<T: Float>(len: usize, term: impl Fn(usize) -> T) -> f64 {
-    let mut partial = [T::zero(); LANES];
-    let whole = len - len % LANES;
-    for start in (0..whole).step_by(LANES) {
-        for (lane, sum) in partial.iter_mut().enumerate() {
-            *sum += term(start + lane);
+fn blocks<T: Float>(len: usize, term: impl Fn(usize) -> T) -> f64 {
+    let mut sum = 0.;
+    let mut start = 0;
+    while start < len {
+        let end = len.min(start + BLOCK);
+        let mut partial = [T::zero(); LANES];
+        let mut i = start;
+        while i + LANES <= end {
+            for lane in 0..LANES {
+                partial[lane] += term(i + lane);
+            }
+            i += LANES;
         }
+        for lane in 0..end - i {
+            partial[lane] += term(i + lane);
+        }
+        for partial in partial {
+            sum += partial.to_f64();
+        }
+        start = end;
     }
-    for i in whole..len {
-        partial[i - whole] += term(i);
-    }
-    partial.iter().map(|p| p.to_f64()).sum()
+    sum
 }

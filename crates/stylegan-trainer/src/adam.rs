@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Result, Tensor, Var, bail};
 use stylegan_checkpoint::ParamStore;
 
-use crate::inplace::{Descend, decay_towards, decay_towards_square, descend};
+use crate::inplace::{AdamNumbers, adam_step};
 
 /// Adam's hyperparameters for one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -131,15 +131,15 @@ impl Adam {
         self.steps += 1;
         let (beta1, beta2) = hyper.betas;
         let t = self.steps as f64;
-        let numbers = Descend {
+        let numbers = AdamNumbers {
+            beta1,
+            beta2,
             step: hyper.lr / (1. - beta1.powf(t)),
             v_scale: 1. / (1. - beta2.powf(t)).sqrt(),
             eps: hyper.eps,
         };
         for (var, gradient, m, v) in updates {
-            decay_towards(m, gradient, beta1)?;
-            decay_towards_square(v, gradient, beta2)?;
-            descend(var, m, v, numbers)?;
+            adam_step(var, m, v, gradient, numbers)?;
         }
         Ok(())
     }

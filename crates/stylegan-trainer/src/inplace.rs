@@ -3,7 +3,9 @@
 //! Every element is computed from its own old value alone, so results don't depend on the number
 //! of threads.
 
-use candle_core::{CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var, bail};
+use std::cell::Cell;
+
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Storage, Tensor, Var, bail};
 use rayon::prelude::*;
 
 /// Elements per task. Smaller tensors are not worth waking a thread for.
@@ -11,62 +13,81 @@ const CHUNK: usize = 1 << 15;
 
 /// `x = target + (x - target) * decay`: exact at decay 0, and at rest where `x` is `target`.
 pub(crate) fn decay_towards(x: &Var, target: &Tensor, decay: f64) -> Result<()> {
-    if on_cpu(x)? {
-        x.inplace_op2(&target.contiguous()?, &DecayTowards(decay as f32))
-    } else {
-        x.set(&composed::decay_towards(
-            &x.as_detached_tensor(),
-            target,
-            decay,
-        )?)
+    same_shape(x, target)?;
+    if !on_cpu(x)? {
+        let old = x.as_detached_tensor();
+        return x.set(&composed::decay_towards(&old, target, decay)?);
     }
+    let target = target.contiguous()?;
+    let decay = decay as f32;
+    let update = |x: &mut [f32], target: &[f32]| {
+        let chunks = x.par_chunks_mut(CHUNK).zip(target.par_chunks(CHUNK));
+        chunks.for_each(|(x, target)| {
+            for (x, t) in x.iter_mut().zip(target) {
+                *x = t + (*x - t) * decay;
+            }
+        });
+    };
+    modify(x, |x| read(&target, |target| Ok(update(x, target))))
 }
 
-/// `x = x * decay + y^2 * (1 - decay)`.
-pub(crate) fn decay_towards_square(x: &Var, y: &Tensor, decay: f64) -> Result<()> {
-    if on_cpu(x)? {
-        x.inplace_op2(&y.contiguous()?, &DecayTowardsSquare(decay))
-    } else {
-        x.set(&composed::decay_towards_square(
-            &x.as_detached_tensor(),
-            y,
-            decay,
-        )?)
-    }
-}
-
-/// The numbers of [`descend`].
+/// The numbers of an [`adam_step`].
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Descend {
+pub(crate) struct AdamNumbers {
+    pub(crate) beta1: f64,
+    pub(crate) beta2: f64,
+    /// The learning rate over the first moment's correction.
     pub(crate) step: f64,
+    /// One over the root of the second moment's correction.
     pub(crate) v_scale: f64,
     pub(crate) eps: f64,
 }
 
-/// `x = x - step * m / (sqrt(v) * v_scale + eps)`.
-pub(crate) fn descend(x: &Var, m: &Tensor, v: &Tensor, numbers: Descend) -> Result<()> {
-    if on_cpu(x)? {
-        x.inplace_op3(&m.contiguous()?, &v.contiguous()?, &numbers)
-    } else {
-        x.set(&composed::descend(&x.as_detached_tensor(), m, v, numbers)?)
+/// `m = g + (m - g) * beta1`, `v = v * beta2 + g^2 * (1 - beta2)`, then
+/// `x = x - step * m / (sqrt(v) * v_scale + eps)`, in one pass.
+pub(crate) fn adam_step(x: &Var, m: &Var, v: &Var, g: &Tensor, n: AdamNumbers) -> Result<()> {
+    for other in [m, v, g] {
+        same_shape(x, other)?;
     }
+    if !on_cpu(x)? {
+        return composed::adam_step(x, m, v, g, n);
+    }
+    let g = g.contiguous()?;
+    let (beta1, keep, take) = (n.beta1 as f32, n.beta2 as f32, (1. - n.beta2) as f32);
+    let [step, v_scale, eps] = [n.step, n.v_scale, n.eps].map(|value| value as f32);
+    let update = |x: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32]| {
+        let moments = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
+        let inputs = moments.zip(g.par_chunks(CHUNK));
+        x.par_chunks_mut(CHUNK)
+            .zip(inputs)
+            .for_each(|(x, ((m, v), g))| {
+                for (x, ((m, v), g)) in x.iter_mut().zip(m.iter_mut().zip(v).zip(g)) {
+                    *m = g + (*m - g) * beta1;
+                    *v = *v * keep + g * g * take;
+                    *x -= step * *m / (v.sqrt() * v_scale + eps);
+                }
+            });
+    };
+    modify(x, |x| {
+        modify(m, |m| modify(v, |v| read(&g, |g| Ok(update(x, m, v, g)))))
+    })
 }
 
 /// The same updates by candle's ops, for devices without kernels of ours.
 mod composed {
-    use super::{Descend, Result, Tensor};
+    use super::{AdamNumbers, Result, Tensor, Var};
 
     pub(super) fn decay_towards(x: &Tensor, target: &Tensor, decay: f64) -> Result<Tensor> {
         target + ((x - target)? * decay)?
     }
 
-    pub(super) fn decay_towards_square(x: &Tensor, y: &Tensor, decay: f64) -> Result<Tensor> {
-        (x * decay)? + (y.sqr()? * (1. - decay))?
-    }
-
-    pub(super) fn descend(x: &Tensor, m: &Tensor, v: &Tensor, n: Descend) -> Result<Tensor> {
-        let direction = (m / v.sqrt()?.affine(n.v_scale, n.eps)?)?;
-        x - (direction * n.step)?
+    pub(super) fn adam_step(x: &Var, m: &Var, v: &Var, g: &Tensor, n: AdamNumbers) -> Result<()> {
+        m.set(&decay_towards(&m.as_detached_tensor(), g, n.beta1)?)?;
+        let old = v.as_detached_tensor();
+        v.set(&((old * n.beta2)? + (g.sqr()? * (1. - n.beta2))?)?)?;
+        let root = v.as_detached_tensor().sqrt()?.affine(n.v_scale, n.eps)?;
+        let direction = (m.as_detached_tensor() / root)?;
+        x.set(&(x.as_detached_tensor() - (direction * n.step)?)?)
     }
 }
 
@@ -77,14 +98,21 @@ pub(crate) fn all_finite(x: &Tensor) -> Result<bool> {
         let zero = (x * 0.)?.sum_all()?.to_dtype(DType::F64)?;
         return Ok(zero.to_scalar::<f64>()? == 0.);
     }
-    let x = x.contiguous()?;
-    let (storage, layout) = x.storage_and_layout();
-    let candle_core::Storage::Cpu(storage) = &*storage else {
-        bail!("all_finite: a CPU tensor without CPU storage");
-    };
-    let values = slice("all_finite", storage, layout)?;
     let finite = |chunk: &[f32]| chunk.iter().all(|v| v.is_finite());
-    Ok(values.par_chunks(CHUNK).all(finite))
+    read(&x.contiguous()?, |values| {
+        Ok(values.par_chunks(CHUNK).all(finite))
+    })
+}
+
+fn same_shape(x: &Tensor, other: &Tensor) -> Result<()> {
+    if x.dims() != other.dims() {
+        bail!(
+            "parameter update: expected a tensor of shape {:?}, got {:?}",
+            x.dims(),
+            other.dims()
+        );
+    }
+    Ok(())
 }
 
 fn on_cpu(x: &Var) -> Result<bool> {
@@ -94,116 +122,43 @@ fn on_cpu(x: &Var) -> Result<bool> {
     Ok(x.device().is_cpu())
 }
 
-struct DecayTowards(f32);
+/// Calls `work` with the elements of a variable.
+fn modify<R>(x: &Var, work: impl FnOnce(&mut [f32]) -> Result<R>) -> Result<R> {
+    let call = Modify(Cell::new(Some(work)), Cell::new(None));
+    x.inplace_op1(&call)?;
+    match call.1.take() {
+        Some(result) => Ok(result),
+        None => bail!("parameter update: candle skipped it"),
+    }
+}
 
-impl InplaceOp2 for DecayTowards {
+/// Calls `work` with the elements of a contiguous tensor.
+fn read<R>(x: &Tensor, work: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
+    let (storage, layout) = x.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) => work(&values[start..end]),
+        _ => bail!("expected a contiguous f32 tensor on the CPU, got {layout:?}"),
+    }
+}
+
+/// A function that is called once with a variable's elements, and its result.
+struct Modify<F, R>(Cell<Option<F>>, Cell<Option<R>>);
+
+impl<R, F: FnOnce(&mut [f32]) -> Result<R>> InplaceOp1 for Modify<F, R> {
     fn name(&self) -> &'static str {
-        "decay_towards"
+        "parameter update"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &mut CpuStorage,
-        x_layout: &Layout,
-        target: &CpuStorage,
-        target_layout: &Layout,
-    ) -> Result<()> {
-        let x = slice_mut(self.name(), x, x_layout)?;
-        let target = slice(self.name(), target, target_layout)?;
-        same_len(self.name(), x, target)?;
-        x.par_chunks_mut(CHUNK)
-            .zip(target.par_chunks(CHUNK))
-            .for_each(|(x, target)| {
-                for (x, t) in x.iter_mut().zip(target) {
-                    *x = t + (*x - t) * self.0;
-                }
-            });
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let (CpuStorage::F32(values), Some((start, end))) = (storage, layout.contiguous_offsets())
+        else {
+            bail!("{}: expected contiguous f32, got {layout:?}", self.name())
+        };
+        if let Some(work) = self.0.take() {
+            self.1.set(Some(work(&mut values[start..end])?));
+        }
         Ok(())
     }
-}
-
-struct DecayTowardsSquare(f64);
-
-impl InplaceOp2 for DecayTowardsSquare {
-    fn name(&self) -> &'static str {
-        "decay_towards_square"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &mut CpuStorage,
-        x_layout: &Layout,
-        y: &CpuStorage,
-        y_layout: &Layout,
-    ) -> Result<()> {
-        let x = slice_mut(self.name(), x, x_layout)?;
-        let y = slice(self.name(), y, y_layout)?;
-        same_len(self.name(), x, y)?;
-        let (keep, take) = (self.0 as f32, (1. - self.0) as f32);
-        x.par_chunks_mut(CHUNK)
-            .zip(y.par_chunks(CHUNK))
-            .for_each(|(x, y)| {
-                for (x, y) in x.iter_mut().zip(y) {
-                    *x = *x * keep + y * y * take;
-                }
-            });
-        Ok(())
-    }
-}
-
-impl InplaceOp3 for Descend {
-    fn name(&self) -> &'static str {
-        "descend"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &mut CpuStorage,
-        x_layout: &Layout,
-        m: &CpuStorage,
-        m_layout: &Layout,
-        v: &CpuStorage,
-        v_layout: &Layout,
-    ) -> Result<()> {
-        let x = slice_mut(self.name(), x, x_layout)?;
-        let m = slice(self.name(), m, m_layout)?;
-        let v = slice(self.name(), v, v_layout)?;
-        same_len(self.name(), x, m)?;
-        same_len(self.name(), x, v)?;
-        let [step, v_scale, eps] = [self.step, self.v_scale, self.eps].map(|value| value as f32);
-        x.par_chunks_mut(CHUNK)
-            .zip(m.par_chunks(CHUNK).zip(v.par_chunks(CHUNK)))
-            .for_each(|(x, (m, v))| {
-                for (x, (m, v)) in x.iter_mut().zip(m.iter().zip(v)) {
-                    *x -= step * m / (v.sqrt() * v_scale + eps);
-                }
-            });
-        Ok(())
-    }
-}
-
-fn slice<'a>(op: &str, storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
-        None => bail!("{op}: expected a contiguous tensor, got {layout:?}"),
-    }
-}
-
-fn slice_mut<'a>(op: &str, storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
-    let Some((start, end)) = layout.contiguous_offsets() else {
-        bail!("{op}: expected a contiguous tensor, got {layout:?}");
-    };
-    match storage {
-        CpuStorage::F32(values) => Ok(&mut values[start..end]),
-        _ => bail!("{op}: expected f32"),
-    }
-}
-
-fn same_len(op: &str, x: &[f32], other: &[f32]) -> Result<()> {
-    if x.len() != other.len() {
-        bail!("{op}: expected {} elements, got {}", x.len(), other.len());
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -219,25 +174,30 @@ mod tests {
     #[test]
     fn kernels_agree_with_composed_ops() -> Result<()> {
         let (x, y) = (values(1.)?, values(2.)?);
-        let v = y.sqr()?;
-        let numbers = Descend {
+        let numbers = AdamNumbers {
+            beta1: 0.3,
+            beta2: 0.99,
             step: 0.01,
             v_scale: 1.5,
             eps: 1e-8,
         };
-        let copies = [&x, &v, &x].map(Var::from_tensor);
-        let [a, b, c] = copies;
-        let (a, b, c) = (a?, b?, c?);
-        decay_towards(&a, &y, 0.75)?;
-        decay_towards_square(&b, &y, 0.75)?;
-        descend(&c, &y, &v, numbers)?;
-        let expected = [
-            composed::decay_towards(&x, &y, 0.75)?,
-            composed::decay_towards_square(&v, &y, 0.75)?,
-            composed::descend(&x, &y, &v, numbers)?,
-        ];
-        for (got, expected) in [a, b, c].iter().zip(&expected) {
-            let worst = (got.as_tensor() - expected)?.abs()?.max_all()?;
+        let state = || -> Result<[Var; 3]> {
+            let v = y.sqr()?;
+            Ok([
+                Var::from_tensor(&x)?,
+                Var::from_tensor(&y)?,
+                Var::from_tensor(&v)?,
+            ])
+        };
+        let (kernel, expected) = (state()?, state()?);
+        let [p, m, v] = &kernel;
+        adam_step(p, m, v, &values(3.)?, numbers)?;
+        decay_towards(p, &y, 0.75)?;
+        let [p, m, v] = &expected;
+        composed::adam_step(p, m, v, &values(3.)?, numbers)?;
+        p.set(&composed::decay_towards(&p.as_detached_tensor(), &y, 0.75)?)?;
+        for (got, expected) in kernel.iter().zip(&expected) {
+            let worst = (got.as_tensor() - expected.as_tensor())?.abs()?.max_all()?;
             assert!(worst.to_scalar::<f32>()? < 2e-6);
         }
         Ok(())

@@ -81,6 +81,7 @@ mod testing;
 mod train;
 
 pub use error::{OptionError, TrainError};
+pub use memory::MemoryMeter;
 pub use options::TrainOptions;
 pub use plan::Plan;
 pub use presets::Preset;

@@ -6,7 +6,7 @@ const GIB: f64 = (1u64 << 30) as f64;
 
 /// Reads the memory of this process now and then, and keeps the peak.
 #[derive(Debug, Default)]
-pub(crate) struct MemoryMeter {
+pub struct MemoryMeter {
     peak_bytes: Option<u64>,
 }
 
@@ -14,17 +14,24 @@ impl MemoryMeter {
     /// Resident memory now and at its peak.
     pub(crate) fn read(&mut self) -> Memory {
         let resident = memory_stats::memory_stats().map(|stats| stats.physical_mem as u64);
-        self.peak_bytes = self.peak_bytes.max(peak_bytes()).max(resident);
+        self.peak_bytes = self.peak_bytes.max(high_water_mark()).max(resident);
         Memory {
             memory_gib: resident.map(|bytes| bytes as f64 / GIB),
             peak_memory_gib: self.peak_bytes.map(|bytes| bytes as f64 / GIB),
         }
     }
+
+    /// Resident memory at its peak, in bytes: since the process began on Linux, elsewhere the largest that
+    /// this meter has seen, now included. `None` where the system doesn't tell.
+    pub fn peak_bytes(&mut self) -> Option<u64> {
+        self.read();
+        self.peak_bytes
+    }
 }
 
 /// The kernel's high-water mark of the resident memory.
 #[cfg(target_os = "linux")]
-fn peak_bytes() -> Option<u64> {
+fn high_water_mark() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -33,7 +40,7 @@ fn peak_bytes() -> Option<u64> {
 
 /// Elsewhere the largest of the readings has to do.
 #[cfg(not(target_os = "linux"))]
-fn peak_bytes() -> Option<u64> {
+fn high_water_mark() -> Option<u64> {
     None
 }
 

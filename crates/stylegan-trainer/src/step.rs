@@ -14,6 +14,7 @@ use candle_core::{Result, Tensor, bail};
 use stylegan_losses::lazy_adam;
 use stylegan_mapping::update_w_avg;
 use stylegan_ops::autograd::Gradients;
+use tracing::trace_span;
 
 use crate::adam::AdamParams;
 use crate::config::{OptimizerConfig, TrainingConfig};
@@ -146,7 +147,9 @@ impl Stepper {
         self.train_discriminator(data, &mut stats)?;
         let (config, state) = (&self.current, &mut self.state);
         let beta = ema_beta(&config.ema, config.batch, state.images_seen);
+        let span = trace_span!("EMA").entered();
         update_ema(&state.g_ema, &state.g, beta)?;
+        drop(span);
         state.images_seen += config.batch as u64;
         state.minibatches += 1;
         Ok(stats)
@@ -194,6 +197,7 @@ impl Stepper {
     }
 
     fn g_main(&mut self, data: &mut dyn TrainingData, stats: &mut StepStats) -> Result<Gradients> {
+        let _span = trace_span!("Gmain").entered();
         let start = Instant::now();
         let mut phases = self.phases();
         let latents = phases.draw_latents(phases.config.batch_gpu, data)?;
@@ -213,6 +217,7 @@ impl Stepper {
         data: &mut dyn TrainingData,
         stats: &mut StepStats,
     ) -> Result<Gradients> {
+        let _span = trace_span!("Greg").entered();
         let start = Instant::now();
         let pl_mean = self.state.pl_mean;
         let mut phases = self.phases();
@@ -232,6 +237,7 @@ impl Stepper {
         data: &mut dyn TrainingData,
         stats: &mut StepStats,
     ) -> Result<Gradients> {
+        let _span = trace_span!("Dmain").entered();
         let start = Instant::now();
         let mut phases = self.phases();
         let latents = phases.draw_latents(phases.config.batch_gpu, data)?;
@@ -248,6 +254,7 @@ impl Stepper {
         data: &mut dyn TrainingData,
         stats: &mut StepStats,
     ) -> Result<Gradients> {
+        let _span = trace_span!("Dreg").entered();
         let start = Instant::now();
         let mut phases = self.phases();
         let latents = if phases.config.loss.r2_gamma > 0. {
@@ -274,6 +281,7 @@ impl Stepper {
     }
 
     fn draw_reals(&self, data: &mut dyn TrainingData) -> Result<Vec<Reals>> {
+        let _span = trace_span!("reals").entered();
         let device = self.state.d.device();
         let lod = self.position.lod;
         let round = |_| -> Result<Reals> {
@@ -310,6 +318,7 @@ impl Stepper {
     }
 
     fn update_generator(&mut self, gradients: &Gradients) -> Result<()> {
+        let _span = trace_span!("optimizer").entered();
         let gradients = complete(&self.g_params, gradients)?;
         let hyper = g_hyper(&self.current);
         let stage = Stage::new(self.config.generator.synthesis.architecture, &self.position);
@@ -320,6 +329,7 @@ impl Stepper {
     }
 
     fn update_discriminator(&mut self, gradients: &Gradients) -> Result<()> {
+        let _span = trace_span!("optimizer").entered();
         let gradients = complete(&self.d_params, gradients)?;
         let hyper = d_hyper(&self.current);
         let stage = Stage::new(self.config.discriminator.architecture, &self.position);

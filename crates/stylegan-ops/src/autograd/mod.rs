@@ -31,11 +31,15 @@
 //! ```
 
 mod graph_thread;
+pub(crate) mod relay;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 
+use candle_core::backprop::GradStore;
 use candle_core::{Device, Error, Result, Tensor, TensorId, Var, bail};
+
+use crate::add;
 
 /// candle walks the graph recursively, and graphs of gradients are deep. Memory that is not touched
 /// costs nothing.
@@ -121,15 +125,15 @@ pub fn grad(output: &Tensor, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     let inputs: Vec<Tensor> = inputs.iter().map(|&t| t.clone()).collect();
     graph_thread::run(move || {
         let _wanted = Wanted::set(Some(inputs.iter().map(|t| t.id()).collect()));
-        let mut store = output.backward()?;
-        let mut take = |(i, input): (usize, &Tensor)| match store.remove(input) {
+        let mut gradients = walk(&output)?;
+        let take = |(i, input): (usize, &Tensor)| match gradients.take(input.id())? {
             Some(gradient) => Ok(gradient),
             None => bail!(
                 "grad: the output does not depend on input {i} of shape {:?}",
                 input.dims()
             ),
         };
-        inputs.iter().enumerate().map(&mut take).collect()
+        inputs.iter().enumerate().map(take).collect()
     })
 }
 
@@ -165,15 +169,43 @@ fn first_order(loss: &Tensor, wanted: Option<HashSet<TensorId>>) -> Result<Gradi
     let keep = wanted.clone();
     let _wanted = Wanted::set(wanted);
     stacker::grow(STACK_BYTES, || {
-        let store = loss.backward()?;
+        let mut gradients = walk(loss)?;
         // candle also keeps gradients of constants.
         let variables = || {
             let nodes = loss.sorted_nodes().into_iter();
             nodes.filter(|n| n.is_variable()).map(|n| n.id()).collect()
         };
-        let ids = keep.unwrap_or_else(variables).into_iter();
-        let gradients = ids.filter_map(|id| Some((id, store.get_id(id)?.detach())));
-        Ok(Gradients(gradients.collect()))
+        let constant = |id| Ok(gradients.take(id)?.map(|gradient| (id, gradient.detach())));
+        let ids: HashSet<TensorId> = keep.unwrap_or_else(variables);
+        let constants = ids.into_iter().map(constant).filter_map(Result::transpose);
+        Ok(Gradients(constants.collect::<Result<_>>()?))
+    })
+}
+
+/// The gradients of variables after a walk.
+struct Walked {
+    /// From operators of candle.
+    store: GradStore,
+    /// From operators of this crate.
+    collected: HashMap<TensorId, Tensor>,
+}
+
+impl Walked {
+    fn take(&mut self, id: TensorId) -> Result<Option<Tensor>> {
+        let (ours, theirs) = (self.collected.remove(&id), self.store.get_id(id));
+        Ok(match (ours, theirs) {
+            (Some(ours), Some(theirs)) => Some(add(&ours, theirs)?),
+            (ours, theirs) => ours.or(theirs.cloned()),
+        })
+    }
+}
+
+fn walk(output: &Tensor) -> Result<Walked> {
+    let collecting = relay::Collecting::start();
+    let store = output.backward()?;
+    Ok(Walked {
+        store,
+        collected: collecting.finish(),
     })
 }
 
@@ -251,6 +283,7 @@ impl Drop for FirstOrderPass {
 pub(crate) fn outside_passes<T>(kernel: impl FnOnce() -> T) -> T {
     let _pass = FirstOrderPass::set(false);
     let _wanted = Wanted::set(None);
+    let _walk = relay::Outside::enter();
     kernel()
 }
 

@@ -1,67 +1,96 @@
 //! The CPU kernels: one pass forward, one pass backward.
 
-use super::BiasAct;
-use crate::kernel::Float;
-use crate::parallel::{TASK_ELEMENTS, planes};
+use pulp::Arch;
 
-/// What is applied per channel and pixel before the activation.
-pub(super) struct Inputs<'a, T> {
+use super::BiasAct;
+use crate::conv::Epilogue;
+use crate::kernel::Float;
+use crate::parallel::{TASK_ELEMENTS, planes, runs};
+
+/// What is done to the channels of `[N,C,H,W]`: `clamp(act(x * scale + noise * strength + b) * gain)`.
+pub(crate) struct Activator<'a, T> {
+    /// C and H * W.
+    pub(crate) channels: usize,
+    pub(crate) pixels: usize,
     /// `[N,C]`.
-    pub(super) scale: Option<&'a [T]>,
-    /// `[C]`, or `[N,C]` beside a scale.
-    pub(super) bias: &'a [T],
-    /// `[N,1,H,W]` or `[1,1,H,W]`.
-    pub(super) noise: Option<&'a [T]>,
+    pub(crate) scale: Option<&'a [T]>,
+    /// `[C]`, or `[N,C]`.
+    pub(crate) bias: Option<&'a [T]>,
+    /// `[N,1,H,W]` or `[1,1,H,W]`, and what it is multiplied by.
+    pub(crate) noise: Option<(&'a [T], T)>,
+    pub(crate) curve: Curve<T>,
 }
 
-pub(super) fn activate<T: Float>(
-    [_, c, h, w]: [usize; 4],
-    x: &[T],
-    Inputs { scale, bias, noise }: Inputs<T>,
-    config: &BiasAct,
-    out: &mut [T],
-) {
-    let pixels = h * w;
-    let curve = Curve::new(config);
-    planes(out, pixels, |plane, out| {
-        let x = &x[plane * pixels..(plane + 1) * pixels];
-        let scale = scale.map_or(T::one(), |s| s[plane]);
-        let bias = bias[plane % bias.len()];
-        match noise {
+impl<T: Float> Activator<'_, T> {
+    /// Pixels of one plane, from `first` on.
+    #[inline(always)]
+    fn activate(&self, plane: usize, first: usize, row: &mut [T]) {
+        let scale = self.scale.map_or(T::one(), |s| s[plane]);
+        let bias = self.bias.map_or(T::zero(), |b| b[plane % b.len()]);
+        match self.noise {
             None => {
-                for (y, &x) in out.iter_mut().zip(x) {
-                    *y = curve.at(x * scale + bias);
+                for y in row {
+                    *y = self.curve.at(*y * scale + bias);
                 }
             }
-            Some(noise) => {
-                let start = plane / c * pixels % noise.len();
-                for ((y, &x), &noise) in out.iter_mut().zip(x).zip(&noise[start..start + pixels]) {
-                    *y = curve.at(x * scale + noise + bias);
+            Some((noise, strength)) => {
+                let start = plane / self.channels * self.pixels % noise.len() + first;
+                for (y, &noise) in row.iter_mut().zip(&noise[start..]) {
+                    *y = self.curve.at(*y * scale + noise * strength + bias);
                 }
             }
         }
-    });
+    }
+}
+
+impl<T: Float> Epilogue<T> for Activator<'_, T> {
+    fn finish(&self, sample: usize, channel: usize, first_pixel: usize, row: &mut [T]) {
+        let plane = sample * self.channels + channel;
+        Arch::new().dispatch(
+            #[inline(always)]
+            || self.activate(plane, first_pixel, row),
+        );
+    }
+}
+
+/// Applies an activator to `x`.
+pub(super) fn activate<T: Float>(x: &[T], activator: &Activator<T>, out: &mut [T]) {
+    let pixels = activator.pixels;
+    runs(
+        out,
+        pixels,
+        #[inline(always)]
+        |plane, first, out| {
+            out.copy_from_slice(&x[plane * pixels + first..][..out.len()]);
+            activator.activate(plane, first, out);
+        },
+    );
 }
 
 pub(super) fn gradient<T: Float>(dy: &[T], y: &[T], config: &BiasAct, out: &mut [T]) {
     let curve = Curve::<T>::new(config);
-    planes(out, TASK_ELEMENTS, |task, out| {
-        let start = task * TASK_ELEMENTS;
-        for ((d, &dy), &y) in out.iter_mut().zip(&dy[start..]).zip(&y[start..]) {
-            *d = dy * curve.slope(y);
-        }
-    });
+    planes(
+        out,
+        TASK_ELEMENTS,
+        #[inline(always)]
+        |task, out| {
+            let start = task * TASK_ELEMENTS;
+            for ((d, &dy), &y) in out.iter_mut().zip(&dy[start..]).zip(&y[start..]) {
+                *d = dy * curve.slope(y);
+            }
+        },
+    );
 }
 
 /// Activation, gain and clamp as two slopes and a limit.
-struct Curve<T> {
+pub(crate) struct Curve<T> {
     positive: T,
     negative: T,
     limit: T,
 }
 
 impl<T: Float> Curve<T> {
-    fn new(config: &BiasAct) -> Self {
+    pub(crate) fn new(config: &BiasAct) -> Self {
         Self {
             positive: T::from_f64(config.gain),
             negative: T::from_f64(config.gain * config.negative_slope()),
@@ -71,7 +100,7 @@ impl<T: Float> Curve<T> {
 
     /// Comparisons are written so that a NaN stays a NaN.
     #[inline(always)]
-    fn at(&self, t: T) -> T {
+    pub(crate) fn at(&self, t: T) -> T {
         let y = if t > T::zero() {
             t * self.positive
         } else {

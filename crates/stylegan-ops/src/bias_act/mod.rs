@@ -1,6 +1,6 @@
 //! Bias, noise, activation, gain and clamp in one pass.
 
-mod cpu;
+pub(crate) mod cpu;
 pub(crate) mod reference;
 
 use candle_core::{Result, Shape, Tensor, bail};
@@ -137,42 +137,11 @@ fn activate(
     noise: Option<&Tensor>,
     config: &BiasAct,
 ) -> Result<Tensor> {
-    config.validate()?;
-    let dims @ [n, c, h, w] = match *x.dims() {
-        [n, c] => [n, c, 1, 1],
-        [n, c, h, w] => [n, c, h, w],
-        ref got => bail!("bias_act: expected x of shape [N, C] or [N, C, H, W], got {got:?}"),
-    };
     let (scale, b) = match affine {
         Affine::Shift(b) => (None, b),
         Affine::ScaleShift(scale, b) => (Some(scale), b),
     };
-    if let Some(b) = b {
-        expect_shape("bias_act", "b", b, &[c])?;
-    }
-    if let Some(scale) = scale {
-        expect_shape("bias_act", "scale", scale, &[n, c])?;
-    }
-    if let Some(noise) = noise {
-        if x.rank() != 4 {
-            bail!(
-                "bias_act: expected x of shape [N, C, H, W] beside noise, got {:?}",
-                x.dims()
-            );
-        }
-        match *noise.dims() {
-            [m, 1, nh, nw] if (m == n || m == 1) && [nh, nw] == [h, w] => {}
-            ref got => {
-                bail!("bias_act: expected noise of shape [{n} or 1, 1, {h}, {w}], got {got:?}")
-            }
-        }
-    }
-    if scale.is_some() && x.rank() != 4 {
-        bail!(
-            "bias_act: expected x of shape [N, C, H, W] beside a scale, got {:?}",
-            x.dims()
-        );
-    }
+    let dims @ [n, c, _, _] = check(x.dims(), b, scale, noise, config)?;
     if !x.device().is_cpu() {
         return reference::bias_act(x, scale, b, noise, config);
     }
@@ -196,6 +165,43 @@ fn activate(
     }
 }
 
+/// Checks what [`bias_act`] is given; N, C, H and W of x.
+pub(crate) fn check(
+    x: &[usize],
+    b: Option<&Tensor>,
+    scale: Option<&Tensor>,
+    noise: Option<&Tensor>,
+    config: &BiasAct,
+) -> Result<[usize; 4]> {
+    config.validate()?;
+    let dims @ [n, c, h, w] = match *x {
+        [n, c] => [n, c, 1, 1],
+        [n, c, h, w] => [n, c, h, w],
+        ref got => bail!("bias_act: expected x of shape [N, C] or [N, C, H, W], got {got:?}"),
+    };
+    if let Some(b) = b {
+        expect_shape("bias_act", "b", b, &[c])?;
+    }
+    if let Some(scale) = scale {
+        expect_shape("bias_act", "scale", scale, &[n, c])?;
+    }
+    if let Some(noise) = noise {
+        if x.len() != 4 {
+            bail!("bias_act: expected x of shape [N, C, H, W] beside noise, got {x:?}");
+        }
+        match *noise.dims() {
+            [m, 1, nh, nw] if (m == n || m == 1) && [nh, nw] == [h, w] => {}
+            ref got => {
+                bail!("bias_act: expected noise of shape [{n} or 1, 1, {h}, {w}], got {got:?}")
+            }
+        }
+    }
+    if scale.is_some() && x.len() != 4 {
+        bail!("bias_act: expected x of shape [N, C, H, W] beside a scale, got {x:?}");
+    }
+    Ok(dims)
+}
+
 /// `y = clamp(act(x * a + b + noise) * gain)`. The second input is `b` as `[C]`, or `a` and `b` stacked
 /// as `[2,N,C]`.
 struct Activate {
@@ -207,16 +213,17 @@ struct Activate {
 
 impl Activate {
     fn run<T: Float>(&self, x: &[T], affine: &[T], noise: Option<&[T]>, out: &mut [T]) {
-        let [n, c, _, _] = self.dims;
+        let [n, c, h, w] = self.dims;
         let (scale, bias) = affine.split_at(if self.scaled { n * c } else { 0 });
-        let scale = self.scaled.then_some(scale);
-        cpu::activate(
-            self.dims,
-            x,
-            cpu::Inputs { scale, bias, noise },
-            &self.config,
-            out,
-        );
+        let activator = cpu::Activator {
+            channels: c,
+            pixels: h * w,
+            scale: self.scaled.then_some(scale),
+            bias: Some(bias),
+            noise: noise.map(|noise| (noise, T::one())),
+            curve: cpu::Curve::new(&self.config),
+        };
+        cpu::activate(x, &activator, out);
     }
 
     /// The gradients of `x` and of the affine input, from the gradient `dt` of the sum inside the

@@ -215,8 +215,9 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
     let passes = passes(g, by);
     // With one pass the tasks finish their own values; the phases of a plane are finished together.
     let alone = matches!(passes.as_slice(), [Pass { step: 1, .. }]);
+    // Pixels that no tap reaches, where the kernel is smaller than the stride.
     let reached: usize = passes.iter().map(|p| p.size[0] * p.size[1]).sum();
-    if reached < out_h * out_w {
+    if reached < out_h * out_w || from[0] == 0 {
         out.fill(T::zero());
     }
     let weights: Vec<Vec<T>> = passes
@@ -348,6 +349,7 @@ pub(super) fn weight_gradient<T: Float>(
         scale: scale_x,
     };
     let Some(Pass { taps, size, .. }) = passes(g, Derivative::Y).pop() else {
+        out.fill(T::zero());
         return;
     };
     let y = pixels_first(y, g.y, scale_y);

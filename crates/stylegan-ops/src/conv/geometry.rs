@@ -4,6 +4,7 @@ use candle_core::{Result, Tensor, bail};
 
 use super::{Conv2d, WeightLayout};
 use crate::check::dims4;
+use crate::pointwise::Pointwise;
 
 fn check_config(op: &str, kernel: [usize; 2], config: &Conv2d) -> Result<()> {
     if config.stride == 0 || kernel.iter().any(|&k| k <= config.padding) {
@@ -150,6 +151,38 @@ impl Geometry {
             }
         }
         Ok(())
+    }
+
+    /// The same for another number of samples.
+    pub(crate) fn of_samples(self, n: usize) -> Self {
+        Self { n, ..self }
+    }
+
+    /// Channels, height and width of the picture that is computed.
+    pub(crate) fn output(&self, by: Derivative) -> [usize; 3] {
+        match by {
+            Derivative::X => self.x,
+            Derivative::Y => self.y,
+        }
+    }
+
+    /// The sizes of a convolution to y that mixes the channels of single pixels, and the weight's order
+    /// `[O,I]`.
+    pub(crate) fn pointwise(&self) -> Option<Pointwise> {
+        let Conv2d {
+            stride,
+            layout,
+            gain,
+            ..
+        } = self.config;
+        let plain = self.kernel == [1, 1] && stride == 1 && layout == WeightLayout::YX;
+        plain.then(|| Pointwise {
+            n: self.n,
+            inputs: self.x[0],
+            outputs: self.y[0],
+            pixels: self.x[1] * self.x[2],
+            gain,
+        })
     }
 
     /// The shape of the weight, in its layout.

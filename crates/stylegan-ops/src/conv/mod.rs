@@ -130,7 +130,8 @@ pub enum Scale<'a> {
 }
 
 impl Geometry {
-    fn apply(
+    /// The derivative by one of the pictures, from the other.
+    pub(crate) fn apply(
         self,
         by: Derivative,
         input: &Tensor,

@@ -2,7 +2,7 @@ use candle_core::{Result, Tensor, bail};
 use candle_nn::{Init, Module, VarBuilder};
 
 use super::WeightScale;
-use crate::{BiasAct, bias_act};
+use crate::{BiasAct, bias_act, fused};
 
 /// Configuration of a [`FullyConnected`] layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -102,6 +102,11 @@ impl Module for FullyConnected {
             )
         }
         let gain = scale.runtime(in_features, lr_multiplier);
+        let gains = [gain, lr_multiplier];
+        let (bias, act) = (self.bias.as_ref(), &self.config.act);
+        if let Some(y) = fused::fully_connected(x, &self.weight, bias, gains, act)? {
+            return Ok(y);
+        }
         let y = (x.contiguous()?.matmul(&self.weight.t()?)? * gain)?;
         let bias = match &self.bias {
             Some(bias) if lr_multiplier != 1. => Some((bias * lr_multiplier)?),

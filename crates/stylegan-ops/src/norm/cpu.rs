@@ -4,7 +4,7 @@
 use super::EPSILON;
 use crate::channelwise::cpu::{pixel_dot, pixel_modulate};
 use crate::kernel::Float;
-use crate::parallel::{planes, planes_with};
+use crate::parallel::{TASK_ELEMENTS, planes, planes_with, runs};
 use crate::sums::{sum, sum_products, sum_squares_about};
 
 /// `1 / sqrt(mean_square + 1e-8)`.
@@ -22,13 +22,18 @@ fn moments<T: Float>(x: &[T]) -> (T, T) {
 
 pub(super) fn channel_normalise<T: Float>([_, _, h, w]: [usize; 4], x: &[T], out: &mut [T]) {
     let pixels = h * w;
-    planes(out, pixels, |plane, out| {
-        let x = &x[plane * pixels..(plane + 1) * pixels];
-        let (mean, r) = moments(x);
-        for (y, &x) in out.iter_mut().zip(x) {
-            *y = (x - mean) * r;
-        }
-    });
+    planes(
+        out,
+        pixels,
+        #[inline(always)]
+        |plane, out| {
+            let x = &x[plane * pixels..(plane + 1) * pixels];
+            let (mean, r) = moments(x);
+            for (y, &x) in out.iter_mut().zip(x) {
+                *y = (x - mean) * r;
+            }
+        },
+    );
 }
 
 pub(super) fn channel_inverse_root<T: Float>([_, _, h, w]: [usize; 4], x: &[T], out: &mut [T]) {
@@ -38,6 +43,7 @@ pub(super) fn channel_inverse_root<T: Float>([_, _, h, w]: [usize; 4], x: &[T], 
         1,
         pixels,
         || (),
+        #[inline(always)]
         |_, plane, out| {
             let (_, r) = moments(&x[plane * pixels..(plane + 1) * pixels]);
             out.fill(r);
@@ -52,15 +58,20 @@ pub(super) fn channel_project<T: Float>(
 ) {
     let pixels = h * w;
     let per_pixel = 1.0 / pixels as f64;
-    planes(out, pixels, |plane, out| {
-        let range = plane * pixels..(plane + 1) * pixels;
-        let (v, y, r) = (&v[range.clone()], &y[range], r[plane]);
-        let mean = T::from_f64(sum(v) * per_pixel);
-        let along = T::from_f64(sum_products(v, y) * per_pixel);
-        for ((d, &v), &y) in out.iter_mut().zip(v).zip(y) {
-            *d = r * (v - mean - y * along);
-        }
-    });
+    planes(
+        out,
+        pixels,
+        #[inline(always)]
+        |plane, out| {
+            let range = plane * pixels..(plane + 1) * pixels;
+            let (v, y, r) = (&v[range.clone()], &y[range], r[plane]);
+            let mean = T::from_f64(sum(v) * per_pixel);
+            let along = T::from_f64(sum_products(v, y) * per_pixel);
+            for ((d, &v), &y) in out.iter_mut().zip(v).zip(y) {
+                *d = r * (v - mean - y * along);
+            }
+        },
+    );
 }
 
 pub(super) fn pixel_normalise<T: Float>(dims @ [n, _, h, w]: [usize; 4], x: &[T], out: &mut [T]) {
@@ -72,9 +83,16 @@ pub(super) fn pixel_normalise<T: Float>(dims @ [n, _, h, w]: [usize; 4], x: &[T]
 pub(super) fn pixel_inverse_root<T: Float>(dims: [usize; 4], x: &[T], out: &mut [T]) {
     pixel_dot(dims, x, x, out);
     let per_channel = 1.0 / dims[1] as f64;
-    for r in out {
-        *r = inverse_root(r.to_f64() * per_channel);
-    }
+    planes(
+        out,
+        TASK_ELEMENTS,
+        #[inline(always)]
+        |_, out| {
+            for r in out {
+                *r = inverse_root(r.to_f64() * per_channel);
+            }
+        },
+    );
 }
 
 pub(super) fn pixel_project<T: Float>(
@@ -86,12 +104,18 @@ pub(super) fn pixel_project<T: Float>(
     let mut along = vec![T::zero(); n * pixels];
     pixel_dot(dims, v, y, &mut along);
     let per_channel = T::from_f64(1.0 / c as f64);
-    planes(out, pixels, |plane, out| {
-        let of_sample = plane / c * pixels..(plane / c + 1) * pixels;
-        let (along, r) = (&along[of_sample.clone()], &r[of_sample]);
-        let inputs = v[plane * pixels..].iter().zip(&y[plane * pixels..]);
-        for (((d, (&v, &y)), &along), &r) in out.iter_mut().zip(inputs).zip(along).zip(r) {
-            *d = r * (v - y * (along * per_channel));
-        }
-    });
+    runs(
+        out,
+        pixels,
+        #[inline(always)]
+        |plane, first, out| {
+            let of_sample = plane / c * pixels + first;
+            let (along, r) = (&along[of_sample..], &r[of_sample..]);
+            let start = plane * pixels + first;
+            let inputs = v[start..].iter().zip(&y[start..]);
+            for (((d, (&v, &y)), &along), &r) in out.iter_mut().zip(inputs).zip(along).zip(r) {
+                *d = r * (v - y * (along * per_channel));
+            }
+        },
+    );
 }

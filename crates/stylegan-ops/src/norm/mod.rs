@@ -171,6 +171,7 @@ struct Normalise(Groups);
 
 impl Kernel<1> for Normalise {
     const NAME: &'static str = "normalise";
+    const DIFFERENTIATES_RESULT: bool = true;
 
     fn shape(&self) -> Shape {
         self.0.dims.as_slice().into()
@@ -199,6 +200,7 @@ struct InverseRoot(Groups);
 
 impl Kernel<1> for InverseRoot {
     const NAME: &'static str = "inverse_root";
+    const DIFFERENTIATES_RESULT: bool = true;
 
     fn shape(&self) -> Shape {
         self.0.statistic_shape()

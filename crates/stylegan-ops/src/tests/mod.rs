@@ -1,6 +1,7 @@
 //! Tests that go across the operators: kernels against references, gradients against finite
 //! differences.
 
+mod fused;
 mod gradients;
 mod kernels;
 

@@ -1,6 +1,14 @@
-//! The CPU kernel: every plane is filtered row by row, columns first.
+//! The CPU kernel: every row of the result is a weighted sum of rows, columns first.
+//!
+//! A separable filter adds up the rows under its column once per result row, and then shifted copies of
+//! that sum; any other filter adds up shifted copies of every row. Rows are tasks of their own, so that
+//! a few large planes are spread over all cores.
+
+use std::ops::Range;
 
 use super::{Filter, UpFirDn2d};
+use crate::combine::combine;
+use crate::conv::Epilogue;
 use crate::kernel::Float;
 use crate::parallel::planes_with;
 
@@ -66,76 +74,97 @@ impl<T: Float> Axis<T> {
 /// One row, padded with zeros and split by residue modulo the step, so that every tap of a phase
 /// reads a contiguous run.
 struct Row<T> {
-    residues: Vec<Vec<T>>,
+    lanes: Vec<Vec<T>>,
+    /// The samples that results read; what the lanes hold beside them stays zero.
+    read: Range<usize>,
+    /// The offset that the lanes begin with, and how many of their elements precede the samples.
     first: i64,
-    /// One sum for every result of every phase.
-    sums: Vec<Vec<T>>,
+    skipped: usize,
+    /// The samples in their order, where the lanes split them.
+    samples: Vec<T>,
+    /// The results of every phase, where there are several.
+    results: Vec<Vec<T>>,
 }
 
 impl<T: Float> Row<T> {
     fn new(axis: &Axis<T>) -> Self {
         let (first, last) = axis.offsets();
         let results = axis.results_per_phase();
-        let span = (last - first) as usize / axis.step + 1 + results;
+        let lane = (last - first) as usize / axis.step + 1 + results;
+        let end = (first + (lane * axis.step) as i64).clamp(0, axis.input as i64) as usize;
+        let read = (first.max(0) as usize).min(end)..end;
+        let skipped = match read.is_empty() {
+            true => 0,
+            false => (read.start as i64 - first) as usize,
+        };
+        let phases = match axis.phases.len() {
+            1 => 0,
+            phases => phases,
+        };
         Self {
-            residues: vec![vec![T::zero(); span]; axis.step],
+            lanes: vec![vec![T::zero(); lane]; axis.step],
+            samples: vec![T::zero(); if axis.step == 1 { 0 } else { read.len() }],
+            read,
             first,
-            sums: vec![vec![T::zero(); results]; axis.phases.len()],
+            skipped,
+            results: vec![vec![T::zero(); results]; phases],
         }
     }
 
+    /// Fills the row with a weighted sum of rows of samples.
     #[inline(always)]
-    fn load(&mut self, samples: &[T]) {
-        let step = self.residues.len();
-        for (residue, lane) in self.residues.iter_mut().enumerate() {
-            // lane[j] is sample j * step + residue + first
-            let at = |j: usize| (j * step + residue) as i64 + self.first;
-            let skipped = (-at(0)).max(0) as usize;
-            let start = skipped.div_ceil(step).min(lane.len());
-            lane[..start].fill(T::zero());
-            let from = (at(start).max(0) as usize).min(samples.len());
-            let source = samples[from..].iter().step_by(step);
-            let filled = source.len().min(lane.len() - start);
-            if step == 1 {
-                lane[start..start + filled].copy_from_slice(&samples[from..from + filled]);
-            } else {
-                for (to, &sample) in lane[start..].iter_mut().zip(source) {
-                    *to = sample;
-                }
+    fn load<'a>(&mut self, rows: impl Iterator<Item = (T, &'a [T])>) {
+        let (read, skipped, step) = (self.read.clone(), self.skipped, self.lanes.len());
+        let rows = rows.map(|(weight, row)| (weight, &row[read.clone()]));
+        if let [lane] = self.lanes.as_mut_slice() {
+            return combine(rows, false, &mut lane[skipped..skipped + read.len()]);
+        }
+        combine(rows, false, &mut self.samples);
+        for residue in 0..step {
+            let (lane, start) = ((skipped + residue) % step, (skipped + residue) / step);
+            let samples = self.samples[residue.min(read.len())..].iter();
+            for (to, &sample) in self.lanes[lane][start..]
+                .iter_mut()
+                .zip(samples.step_by(step))
+            {
+                *to = sample;
             }
-            lane[start + filled..].fill(T::zero());
         }
     }
 
-    /// Adds the filtered row to `out`.
+    /// Filters the row into `out`, or into the results of the phases, or adds to them.
     #[inline(always)]
-    fn filter_into(&mut self, axis: &Axis<T>, out: &mut [T]) {
-        for (sums, taps) in self.sums.iter_mut().zip(&axis.phases) {
-            sums.fill(T::zero());
-            for &(offset, tap) in taps {
-                let position = (offset - self.first) as usize;
-                let lane = &self.residues[position % axis.step][position / axis.step..];
-                for (sum, &sample) in sums.iter_mut().zip(lane) {
-                    *sum += tap * sample;
-                }
-            }
+    fn filter(&mut self, axis: &Axis<T>, accumulate: bool, out: &mut [T]) {
+        let (lanes, first, step) = (&self.lanes, self.first, axis.step);
+        let terms = |phase: usize| {
+            axis.phases[phase].iter().map(move |&(offset, tap)| {
+                let position = (offset - first) as usize;
+                (tap, &lanes[position % step][position / step..])
+            })
+        };
+        if self.results.is_empty() {
+            return combine(terms(0), accumulate, out);
         }
-        match self.sums.as_slice() {
-            [sums] => {
-                for (y, &sum) in out.iter_mut().zip(sums) {
-                    *y += sum;
-                }
-            }
+        for (phase, results) in self.results.iter_mut().enumerate() {
+            combine(terms(phase), accumulate, results);
+        }
+    }
+
+    /// Puts the phases together, where there are several.
+    #[inline(always)]
+    fn store(&self, out: &mut [T]) {
+        match self.results.as_slice() {
             [even, odd] if out.len().is_multiple_of(2) => {
                 for ((y, &even), &odd) in out.chunks_exact_mut(2).zip(even).zip(odd) {
-                    y[0] += even;
-                    y[1] += odd;
+                    y[0] = even;
+                    y[1] = odd;
                 }
             }
             phases => {
-                for (phase, sums) in phases.iter().enumerate() {
-                    for (y, &sum) in out.iter_mut().skip(phase).step_by(phases.len()).zip(sums) {
-                        *y += sum;
+                for (phase, results) in phases.iter().enumerate() {
+                    let out = out.iter_mut().skip(phase).step_by(phases.len());
+                    for (y, &result) in out.zip(results) {
+                        *y = result;
                     }
                 }
             }
@@ -143,62 +172,81 @@ impl<T: Float> Row<T> {
     }
 }
 
-pub(super) fn upfirdn2d<T: Float>(
+/// Filters planes `[N * channels, h, w]` into planes of `rows` x `columns`, finished by an epilogue. Every
+/// element of `out` is written.
+pub(crate) fn upfirdn2d<T: Float, E: Epilogue<T>>(
     x: &[T],
-    [h, w]: [usize; 2],
+    [channels, h, w]: [usize; 3],
     filter: &Filter,
     config: &UpFirDn2d,
     [rows, columns]: [usize; 2],
+    epilogue: &E,
     out: &mut [T],
 ) {
     let [kh, kw] = filter.dims();
     let [x0, _, y0, _] = config.padding;
+    let axes = |column: &[f64], rows_of_taps: &[&[f64]]| {
+        let vertical = Axis::<T>::new(column, config, y0, h, rows);
+        let horizontal = |taps: &&[f64]| Axis::<T>::new(taps, config, x0, w, columns);
+        let horizontal: Vec<_> = rows_of_taps.iter().map(horizontal).collect();
+        (vertical, horizontal)
+    };
+    let finish = |index: usize, out: &mut [T]| {
+        if !E::EMPTY {
+            let (plane, y) = (index / rows, index % rows);
+            epilogue.finish(plane / channels, plane % channels, y * columns, out);
+        }
+    };
+    let row_of = |index: usize, at: usize| &x[(index / rows * h + at) * w..][..w];
     if let Some((column, row)) = filter.factors() {
         let column: Vec<f64> = column.iter().map(|t| t * config.gain).collect();
-        let vertical = Axis::<T>::new(&column, config, y0, h, rows);
-        let horizontal = Axis::<T>::new(row, config, x0, w, columns);
-        let scratch = || (Row::new(&horizontal), vec![T::zero(); w]);
+        let (vertical, horizontal) = axes(&column, &[row]);
+        let cost = (kh + kw) * columns;
+        let scratch = || Row::new(&horizontal[0]);
         planes_with(
             out,
-            rows * columns,
-            kh * rows * columns,
+            columns,
+            cost,
             scratch,
-            |(row, column_sums), plane, out| {
-                let x = &x[plane * h * w..(plane + 1) * h * w];
-                for (y, out) in out.chunks_exact_mut(columns).enumerate() {
-                    column_sums.fill(T::zero());
-                    for (at, tap) in vertical.reads(y) {
-                        for (sum, &sample) in column_sums.iter_mut().zip(&x[at * w..(at + 1) * w]) {
-                            *sum += tap * sample;
-                        }
-                    }
-                    row.load(column_sums);
-                    row.filter_into(&horizontal, out);
-                }
+            #[inline(always)]
+            |row, index, out| {
+                let reads = vertical.reads(index % rows);
+                row.load(reads.map(|(at, tap)| (tap, row_of(index, at))));
+                row.filter(&horizontal[0], false, out);
+                row.store(out);
+                finish(index, out);
             },
         );
     } else {
         // The vertical taps carry the index of the filter row that they select.
         let indices: Vec<f64> = (0..kh).map(|k| k as f64).collect();
-        let vertical = Axis::<T>::new(&indices, config, y0, h, rows);
-        let filter_row =
-            |ky| -> Vec<f64> { (0..kw).map(|kx| filter.at(ky, kx) * config.gain).collect() };
-        let horizontal: Vec<_> = (0..kh)
-            .map(|ky| Axis::<T>::new(&filter_row(ky), config, x0, w, columns))
+        let taps: Vec<f64> = (0..kh * kw)
+            .map(|k| filter.at(k / kw, k % kw) * config.gain)
             .collect();
+        let (vertical, horizontal) = axes(&indices, &taps.chunks_exact(kw).collect::<Vec<_>>());
+        let cost = kh * (kw + 1) * columns;
+        let scratch = || Row::new(&horizontal[0]);
         planes_with(
             out,
-            rows * columns,
-            kh * rows * columns,
-            || Row::new(&horizontal[0]),
-            |row, plane, out| {
-                let x = &x[plane * h * w..(plane + 1) * h * w];
-                for (y, out) in out.chunks_exact_mut(columns).enumerate() {
-                    for (at, ky) in vertical.reads(y) {
-                        row.load(&x[at * w..(at + 1) * w]);
-                        row.filter_into(&horizontal[ky.to_f64() as usize], out);
-                    }
+            columns,
+            cost,
+            scratch,
+            #[inline(always)]
+            |row, index, out| {
+                let mut reads = vertical.reads(index % rows).peekable();
+                if reads.peek().is_none() {
+                    out.fill(T::zero());
                 }
+                let mut accumulate = false;
+                for (at, ky) in reads {
+                    row.load(std::iter::once((T::one(), row_of(index, at))));
+                    row.filter(&horizontal[ky.to_f64() as usize], accumulate, out);
+                    accumulate = true;
+                }
+                if accumulate {
+                    row.store(out);
+                }
+                finish(index, out);
             },
         );
     }

@@ -1,12 +1,13 @@
 //! Upsampling, filtering and downsampling in one operator.
 
-mod cpu;
+pub(crate) mod cpu;
 mod filter;
 pub(crate) mod reference;
 
 use candle_core::{Result, Shape, Tensor, bail};
 
 use crate::check::dims4;
+use crate::conv::Plain;
 use crate::kernel::{Float, Kernel, apply1};
 
 pub use filter::Filter;
@@ -62,23 +63,15 @@ pub fn upfirdn2d(x: &Tensor, filter: &Filter, config: &UpFirDn2d) -> Result<Tens
             config.down
         );
     }
-    let [x0, x1, y0, y1] = config.padding;
-    let [kh, kw] = filter.dims();
-    let rows = out_size(h, config, [y0, y1], kh);
-    let columns = out_size(w, config, [x0, x1], kw);
-    let (Some(rows), Some(columns)) = (rows, columns) else {
-        bail!(
-            "upfirdn2d: nothing is left of a {h}x{w} picture, or it is too large, with a {kh}x{kw} filter and {config:?}"
-        );
-    };
+    let output = output_size([h, w], filter, config)?;
     if !x.device().is_cpu() {
-        return reference::upfirdn2d(x, filter, config, [rows, columns]);
+        return reference::upfirdn2d(x, filter, config, output);
     }
     let kernel = Kernel2d {
         filter: filter.clone(),
         config: *config,
         input: [n, c, h, w],
-        output: [rows, columns],
+        output,
     };
     apply1(kernel, x)
 }
@@ -193,6 +186,24 @@ pub fn blur2d(x: &Tensor, filter: &Filter) -> Result<Tensor> {
     upfirdn2d(x, filter, &config)
 }
 
+/// The height and width of the result.
+pub(crate) fn output_size(
+    [h, w]: [usize; 2],
+    filter: &Filter,
+    config: &UpFirDn2d,
+) -> Result<[usize; 2]> {
+    let [x0, x1, y0, y1] = config.padding;
+    let [kh, kw] = filter.dims();
+    let rows = out_size(h, config, [y0, y1], kh);
+    let columns = out_size(w, config, [x0, x1], kw);
+    let (Some(rows), Some(columns)) = (rows, columns) else {
+        bail!(
+            "upfirdn2d: nothing is left of a {h}x{w} picture, or it is too large, with a {kh}x{kw} filter and {config:?}"
+        );
+    };
+    Ok([rows, columns])
+}
+
 /// The number of results along one axis, unless there are none or more than can be counted.
 fn out_size(size: usize, config: &UpFirDn2d, padding: [i64; 2], taps: usize) -> Option<usize> {
     let padding = padding[0] as i128 + padding[1] as i128;
@@ -228,8 +239,9 @@ impl Kernel<1> for Kernel2d {
     }
 
     fn cpu<T: Float>(&self, [x]: [&[T]; 1], out: &mut [T]) {
-        let [_, _, h, w] = self.input;
-        cpu::upfirdn2d(x, [h, w], &self.filter, &self.config, self.output, out);
+        let [_, c, h, w] = self.input;
+        let (filter, config) = (&self.filter, &self.config);
+        cpu::upfirdn2d(x, [c, h, w], filter, config, self.output, &Plain, out);
     }
 
     fn gradients(

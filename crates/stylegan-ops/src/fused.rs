@@ -1,0 +1,305 @@
+//! Layers without a graph.
+//!
+//! Where no input needs a gradient, a layer on the CPU is computed as one op: the style scales the input of
+//! the convolution as it is read, and demodulation, noise, bias and activation finish its values while they are in
+//! the cache. Every activation is read once and written once.
+
+use std::ops::Deref;
+
+use candle_core::{DType, Device, Result, Storage, Tensor, bail};
+
+use crate::autograd::outside_passes;
+use crate::bias_act::cpu::{Activator, Curve};
+use crate::bias_act::{self, BiasAct};
+use crate::conv::{Epilogue, Geometry, Plain, cpu::convolve};
+use crate::kernel::{Float, same_dtype};
+use crate::modulated::{DEMODULATION_EPSILON, ModulatedConv2d};
+use crate::parallel::planes_with;
+use crate::pointwise::{self, pointwise};
+use crate::resample::Ascent;
+use crate::sums::{sum_products, sum_weighted_squares};
+use crate::upfirdn2d::{Filter, cpu::upfirdn2d, output_size};
+
+/// Elements between a convolution that upsamples and its filter: samples are taken together up to this.
+const BETWEEN: usize = 4 << 20;
+/// Rows of a batch up to which a matrix product is bound by reading the weight.
+const FEW_ROWS: usize = 16;
+
+/// Whether an op of these tensors needs no graph, and has a kernel.
+pub(crate) fn without_graph<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> bool {
+    let plain = |t: &Tensor| t.device().is_cpu() && !t.track_op();
+    tensors.into_iter().all(plain)
+}
+
+/// The inputs of [`modulated_layer`](crate::modulated_layer).
+pub(crate) struct ModulatedLayer<'a> {
+    pub(crate) x: &'a Tensor,
+    pub(crate) w: &'a Tensor,
+    pub(crate) s: &'a Tensor,
+    pub(crate) filter: &'a Filter,
+    pub(crate) config: &'a ModulatedConv2d,
+    pub(crate) b: Option<&'a Tensor>,
+    pub(crate) noise: Option<&'a Tensor>,
+    pub(crate) act: &'a BiasAct,
+}
+
+impl ModulatedLayer<'_> {
+    pub(crate) fn without_graph(&self) -> bool {
+        let optional = self.b.into_iter().chain(self.noise);
+        without_graph([self.x, self.w, self.s].into_iter().chain(optional))
+    }
+
+    /// The layer's result; the shapes of x, w and s agree.
+    pub(crate) fn forward(&self) -> Result<Tensor> {
+        let ascent = Ascent::new(self.x, self.w, self.filter, &self.config.resampling())?;
+        let [o, mut h, mut w] = ascent.geometry.output(ascent.by);
+        if let Some(fir) = &ascent.fir {
+            [h, w] = output_size([h, w], self.filter, fir)?;
+        }
+        let dims = [self.x.dim(0)?, o, h, w];
+        bias_act::check(&dims, self.b, None, self.noise, self.act)?;
+        match self.x.dtype() {
+            DType::F32 => self.compute::<f32>(&ascent, dims),
+            DType::F64 => self.compute::<f64>(&ascent, dims),
+            other => bail!("modulated_layer: expected f32 or f64, got {other:?}"),
+        }
+    }
+
+    fn compute<T: Float>(
+        &self,
+        ascent: &Ascent,
+        dims @ [n, o, h, w]: [usize; 4],
+    ) -> Result<Tensor> {
+        let inputs = [Some(self.x), Some(self.w), Some(self.s), self.b, self.noise];
+        let inputs = contiguous("modulated_layer", inputs)?;
+        let [x, weight, style, bias, noise] = inputs.each_ref().map(|t| t.as_ref().map(elements));
+        let (Some(x), Some(weight), Some(style)) = (&x, &weight, &style) else {
+            bail!("modulated_layer: expected x, w and s")
+        };
+        let (x, weight, style) = (x.get::<T>()?, weight.get::<T>()?, style.get::<T>()?);
+        let bias = bias.as_ref().map(|b| b.get::<T>()).transpose()?;
+        let noise = noise.as_ref().map(|z| z.get::<T>()).transpose()?;
+        let mut out = vec![T::zero(); dims.iter().product()];
+        outside_passes(|| {
+            let coefficients = self
+                .config
+                .demodulate
+                .then(|| demodulation(weight, style, [n, o], self.config.gain));
+            let activator = Activator {
+                channels: o,
+                pixels: h * w,
+                scale: coefficients.as_deref(),
+                bias,
+                noise: noise.map(|noise| (noise, T::one())),
+                curve: Curve::new(self.act),
+            };
+            match &ascent.fir {
+                None => project(
+                    &ascent.geometry,
+                    ascent,
+                    x,
+                    weight,
+                    style,
+                    &activator,
+                    &mut out,
+                ),
+                Some(fir) => {
+                    let [_, high, wide] = ascent.geometry.output(ascent.by);
+                    let samples = (BETWEEN / (o * high * wide)).clamp(1, n);
+                    let mut between = vec![T::zero(); samples * o * high * wide];
+                    let (x_size, s_size) = (x.len() / n, style.len() / n);
+                    for (i, out) in out.chunks_mut(samples * o * h * w).enumerate() {
+                        let first = i * samples;
+                        let count = out.len() / (o * h * w);
+                        let between = &mut between[..count * o * high * wide];
+                        let x = &x[first * x_size..][..count * x_size];
+                        let style = &style[first * s_size..][..count * s_size];
+                        let geometry = ascent.geometry.of_samples(count);
+                        project(&geometry, ascent, x, weight, style, &Plain, between);
+                        let activator = Behind {
+                            first,
+                            of: &activator,
+                        };
+                        let size = [o, high, wide];
+                        upfirdn2d(between, size, self.filter, fir, [h, w], &activator, out);
+                    }
+                }
+            }
+        });
+        Tensor::from_vec(out, &dims, &Device::Cpu)
+    }
+}
+
+/// The convolution of a layer.
+fn project<T: Float, E: Epilogue<T>>(
+    geometry: &Geometry,
+    ascent: &Ascent,
+    x: &[T],
+    w: &[T],
+    style: &[T],
+    epilogue: &E,
+    out: &mut [T],
+) {
+    match geometry.pointwise() {
+        Some(sizes) if pointwise::streams(&sizes) => {
+            pointwise(&sizes, x, w, Some(style), epilogue, out);
+        }
+        _ => convolve(geometry, ascent.by, x, w, Some(style), epilogue, out),
+    }
+}
+
+/// The epilogue of a part of a batch that begins with sample `first`.
+struct Behind<'a, E> {
+    first: usize,
+    of: &'a E,
+}
+
+impl<T, E: Epilogue<T>> Epilogue<T> for Behind<'_, E> {
+    const EMPTY: bool = E::EMPTY;
+
+    fn finish(&self, sample: usize, channel: usize, first_pixel: usize, row: &mut [T]) {
+        self.of
+            .finish(self.first + sample, channel, first_pixel, row);
+    }
+}
+
+/// The demodulation coefficients `[N,O]`: `1 / sqrt(gain^2 sum_{i,k} s[n,i]^2 w[o,i,k]^2 + 1e-8)`.
+fn demodulation<T: Float>(w: &[T], s: &[T], [n, o]: [usize; 2], gain: f64) -> Vec<T> {
+    let fan_in = w.len() / o;
+    let taps = fan_in * n / s.len();
+    // A style per weight.
+    let squares = s.iter().flat_map(|&s| std::iter::repeat_n(s * s, taps));
+    let squares: Vec<T> = squares.collect();
+    columns(
+        [n, o],
+        fan_in,
+        #[inline(always)]
+        |o, coefficients| {
+            let w = &w[o * fan_in..(o + 1) * fan_in];
+            for (coefficient, squares) in coefficients.iter_mut().zip(squares.chunks_exact(fan_in))
+            {
+                let energy = gain * gain * sum_weighted_squares(squares, w);
+                *coefficient = T::from_f64((energy + DEMODULATION_EPSILON).sqrt().recip());
+            }
+        },
+    )
+}
+
+/// A fully connected layer of a few rows, `act(gain x w^T + bias_gain b)`, where it needs no graph.
+pub(crate) fn fully_connected(
+    x: &Tensor,
+    w: &Tensor,
+    b: Option<&Tensor>,
+    [gain, bias_gain]: [f64; 2],
+    act: &BiasAct,
+) -> Result<Option<Tensor>> {
+    if x.dim(0)? > FEW_ROWS || !without_graph([x, w].into_iter().chain(b)) {
+        return Ok(None);
+    }
+    bias_act::check(&[x.dim(0)?, w.dim(0)?], b, None, None, act)?;
+    let gains = [gain, bias_gain];
+    match x.dtype() {
+        DType::F32 => matrix_vector::<f32>(x, w, b, gains, act).map(Some),
+        DType::F64 => matrix_vector::<f64>(x, w, b, gains, act).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn matrix_vector<T: Float>(
+    x: &Tensor,
+    w: &Tensor,
+    b: Option<&Tensor>,
+    [gain, bias_gain]: [f64; 2],
+    act: &BiasAct,
+) -> Result<Tensor> {
+    let (n, (o, i)) = (x.dim(0)?, w.dims2()?);
+    let inputs = contiguous("fully connected", [Some(x), Some(w), b])?;
+    let [x, weight, bias] = inputs.each_ref().map(|t| t.as_ref().map(elements));
+    let (Some(x), Some(weight)) = (&x, &weight) else {
+        bail!("fully connected: expected x and w")
+    };
+    let (x, weight) = (x.get::<T>()?, weight.get::<T>()?);
+    let bias = bias.as_ref().map(|b| b.get::<T>()).transpose()?;
+    let curve = Curve::<T>::new(act);
+    let y = outside_passes(|| {
+        columns(
+            [n, o],
+            i,
+            #[inline(always)]
+            |o, y| {
+                let w = &weight[o * i..(o + 1) * i];
+                let bias = bias.map_or(0., |b| b[o].to_f64() * bias_gain);
+                for (y, x) in y.iter_mut().zip(x.chunks_exact(i)) {
+                    *y = curve.at(T::from_f64(sum_products(x, w) * gain + bias));
+                }
+            },
+        )
+    });
+    Tensor::from_vec(y, (n, o), &Device::Cpu)
+}
+
+/// A matrix `[rows, columns]` of which `column` computes one column at a time, at the cost of `depth`
+/// elements each.
+fn columns<T: Float>(
+    [rows, columns]: [usize; 2],
+    depth: usize,
+    column: impl Fn(usize, &mut [T]) + Sync,
+) -> Vec<T> {
+    let mut transposed = vec![T::zero(); rows * columns];
+    let scratch = || ();
+    planes_with(
+        &mut transposed,
+        rows,
+        rows * depth,
+        scratch,
+        #[inline(always)]
+        |_, i, out| column(i, out),
+    );
+    if rows == 1 {
+        return transposed;
+    }
+    let row = |row: usize| transposed[row..].iter().step_by(rows).copied();
+    (0..rows).flat_map(row).collect()
+}
+
+/// The tensors in one piece each, of one data type.
+fn contiguous<const N: usize>(
+    op: &str,
+    tensors: [Option<&Tensor>; N],
+) -> Result<[Option<Tensor>; N]> {
+    let present: Vec<&Tensor> = tensors.iter().flatten().copied().collect();
+    same_dtype(op, &present)?;
+    let mut contiguous = [const { None }; N];
+    for (to, tensor) in contiguous.iter_mut().zip(tensors) {
+        *to = tensor.map(Tensor::contiguous).transpose()?;
+    }
+    Ok(contiguous)
+}
+
+/// The elements of a contiguous tensor on the CPU. `S` is candle's lock of its storage.
+struct Elements<S> {
+    storage: S,
+    start: usize,
+    len: usize,
+}
+
+/// Locks a tensor for reading.
+fn elements(tensor: &Tensor) -> Elements<impl Deref<Target = Storage>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    Elements {
+        storage,
+        start: layout.start_offset(),
+        len: layout.shape().elem_count(),
+    }
+}
+
+impl<S: Deref<Target = Storage>> Elements<S> {
+    fn get<T: Float>(&self) -> Result<&[T]> {
+        match &*self.storage {
+            Storage::Cpu(storage) => {
+                Ok(&T::cpu_storage_as_slice(storage)?[self.start..self.start + self.len])
+            }
+            _ => bail!("expected a tensor on the CPU"),
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Layers without a graph against the same layers with one.
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use proptest::prelude::*;
+
+use super::{Normal, difference, values};
+use crate::fused::without_graph;
+use crate::nn::{FullyConnected, FullyConnectedConfig};
+use crate::*;
+
+/// Both forms add the same terms in different orders; in single precision, a sum of a few hundred products
+/// loses a few units in the last place.
+fn tolerance(dtype: DType) -> f64 {
+    if dtype == DType::F32 { 1e-5 } else { 1e-12 }
+}
+
+/// The inputs of a layer.
+struct Layer {
+    x: Tensor,
+    w: Tensor,
+    s: Tensor,
+    b: Option<Tensor>,
+    noise: Option<Tensor>,
+    config: ModulatedConv2d,
+    act: BiasAct,
+    filter: Filter,
+}
+
+impl Layer {
+    fn with_weight(&self, w: &Tensor) -> Result<Tensor> {
+        let (b, noise) = (self.b.as_ref(), self.noise.as_ref());
+        modulated_layer(
+            &self.x,
+            w,
+            &self.s,
+            &self.filter,
+            &self.config,
+            b,
+            noise,
+            &self.act,
+        )
+    }
+
+    fn fused(&self) -> Result<Tensor> {
+        let y = self.with_weight(&self.w)?;
+        assert!(!y.track_op());
+        Ok(y)
+    }
+
+    /// With a variable among the inputs, the layer is a composition of ops with gradients.
+    fn composed(&self) -> Result<Tensor> {
+        let y = self.with_weight(Var::from_tensor(&self.w)?.as_tensor())?;
+        assert!(y.track_op());
+        Ok(y.detach())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
+
+    #[test]
+    fn a_layer_without_a_graph_is_the_layer_with_one(
+        seed in any::<u64>(), single in any::<bool>(), n in 1usize..4, i in 1usize..20, o in 1usize..20, h in 1usize..14, w in 1usize..14, up in 1usize..3,
+        demodulate in any::<bool>(), pointwise in any::<bool>(), taps in 1usize..7, with_noise in 0usize..3, with_bias in any::<bool>(),
+        clamp in proptest::option::of(0.1f64..3.0), lrelu in any::<bool>(),
+    ) {
+        let mut normal = Normal::new(seed).of(if single { DType::F32 } else { DType::F64 });
+        let k = if pointwise { 1 } else { 3 };
+        let noise = [None, Some(normal.tensor(&[n, 1, h * up, w * up])), Some(normal.tensor(&[1, 1, h * up, w * up]))][with_noise].clone();
+        let layer = Layer {
+            x: normal.tensor(&[n, i, h, w]),
+            w: normal.tensor(&[o, i, k, k]),
+            s: normal.tensor(&[n, i]),
+            b: with_bias.then(|| normal.tensor(&[o])),
+            noise,
+            config: ModulatedConv2d { up, padding: k / 2, demodulate, gain: 0.4 },
+            act: if lrelu { BiasAct::lrelu() } else { BiasAct::linear() }.with_clamp(clamp),
+            filter: Filter::separable(&(1..=taps).map(|t| t as f64).collect::<Vec<_>>()).unwrap(),
+        };
+        let error = difference(&layer.fused().unwrap(), &layer.composed().unwrap());
+        prop_assert!(error < tolerance(layer.x.dtype()), "{error}");
+    }
+
+    #[test]
+    fn a_fully_connected_layer_without_a_graph_is_the_one_with_a_graph(
+        seed in any::<u64>(), single in any::<bool>(), n in 1usize..20, i in 1usize..600, o in 1usize..40, lr_multiplier in prop::sample::select(vec![1., 0.01]),
+        bias in any::<bool>(), lrelu in any::<bool>(),
+    ) {
+        let mut normal = Normal::new(seed).of(if single { DType::F32 } else { DType::F64 });
+        let (x, w, b) = (normal.tensor(&[n, i]), normal.tensor(&[o, i]), normal.tensor(&[o]));
+        let act = if lrelu { BiasAct::lrelu() } else { BiasAct::linear() };
+        let config = FullyConnectedConfig { bias, act, lr_multiplier, ..FullyConnectedConfig::new(i, o) };
+        let layer = |w: Tensor| {
+            let tensors = [("weight".to_string(), w), ("bias".to_string(), b.clone())];
+            FullyConnected::new(config, candle_nn::VarBuilder::from_tensors(tensors.into(), x.dtype(), &Device::Cpu))
+        };
+        let forward = |layer: FullyConnected| candle_nn::Module::forward(&layer, &x);
+        let fused = forward(layer(w.clone()).unwrap()).unwrap();
+        let composed = forward(layer(Var::from_tensor(&w).unwrap().into_inner()).unwrap()).unwrap();
+        prop_assert!(!fused.track_op() && composed.track_op());
+        let error = difference(&fused, &composed.detach());
+        prop_assert!(error < tolerance(x.dtype()), "{error}");
+    }
+}
+
+fn layer(up: usize, dtype: DType, [n, i, o, side]: [usize; 4]) -> Layer {
+    let mut normal = Normal::new(21).of(dtype);
+    Layer {
+        x: normal.tensor(&[n, i, side, side]),
+        w: normal.tensor(&[o, i, 3, 3]),
+        s: normal.tensor(&[n, i]),
+        b: Some(normal.tensor(&[o])),
+        noise: Some(normal.tensor(&[n, 1, side * up, side * up])),
+        config: ModulatedConv2d {
+            up,
+            padding: 1,
+            demodulate: true,
+            gain: 1.0,
+        },
+        act: BiasAct::lrelu().with_clamp(Some(256.0)),
+        filter: Filter::default(),
+    }
+}
+
+/// Between the convolution and its filter, this batch is taken apart.
+#[test]
+fn a_batch_is_the_same_as_its_samples() -> Result<()> {
+    let whole = layer(2, DType::F32, [7, 8, 64, 50]);
+    let y = whole.fused()?;
+    for n in 0..7 {
+        let of = |t: &Tensor| t.narrow(0, n, 1);
+        let sample = Layer {
+            x: of(&whole.x)?,
+            w: whole.w.clone(),
+            s: of(&whole.s)?,
+            b: whole.b.clone(),
+            noise: whole.noise.as_ref().map(of).transpose()?,
+            filter: Filter::default(),
+            ..whole
+        };
+        assert_eq!(values(&sample.fused()?), values(&of(&y)?), "sample {n}");
+    }
+    Ok(())
+}
+
+#[test]
+fn without_a_graph_results_do_not_depend_on_the_number_of_threads() -> Result<()> {
+    let layers = [
+        layer(1, DType::F32, [3, 24, 40, 37]),
+        layer(2, DType::F32, [3, 24, 40, 19]),
+        Layer {
+            w: Normal::new(1).of(DType::F32).tensor(&[3, 24, 1, 1]),
+            b: None,
+            config: ModulatedConv2d {
+                up: 1,
+                padding: 0,
+                demodulate: false,
+                gain: 1.0,
+            },
+            ..layer(1, DType::F32, [3, 24, 40, 37])
+        },
+    ];
+    let on = |threads: usize| -> Result<Vec<Vec<f64>>> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let run = || layers.iter().map(|l| Ok(values(&l.fused()?))).collect();
+        pool.install(run)
+    };
+    let one = on(1)?;
+    for threads in [2, 3] {
+        assert!(on(threads)? == one, "{threads} threads");
+    }
+    Ok(())
+}
+
+#[test]
+fn nan_stays_nan_without_a_graph() -> Result<()> {
+    for up in [1, 2] {
+        let mut layer = layer(up, DType::F32, [1, 4, 4, 6]);
+        layer.x = Tensor::full(f32::NAN, (1, 4, 6, 6), &Device::Cpu)?;
+        assert!(
+            values(&layer.fused()?).iter().all(|v| v.is_nan()),
+            "up {up}"
+        );
+    }
+    Ok(())
+}
+
+/// Whichever input is a variable, the layer keeps its graph, and the gradient is right.
+#[test]
+fn an_input_that_needs_a_gradient_gets_one() -> Result<()> {
+    let layer = layer(2, DType::F64, [2, 3, 4, 5]);
+    let inputs: Vec<Tensor> = [&layer.x, &layer.w, &layer.s].map(Tensor::clone).into();
+    let inputs = [
+        inputs,
+        vec![layer.b.clone().unwrap(), layer.noise.clone().unwrap()],
+    ]
+    .concat();
+    let run = |t: &[Tensor]| {
+        let [x, w, s, b, noise] = t else {
+            unreachable!()
+        };
+        let (config, act) = (&layer.config, &layer.act);
+        modulated_layer(x, w, s, &layer.filter, config, Some(b), Some(noise), act)
+    };
+    let constant = run(&inputs)?;
+    assert!(without_graph(&inputs) && !constant.track_op());
+    for index in 0..inputs.len() {
+        let mut variables = inputs.clone();
+        let variable = Var::from_tensor(&inputs[index])?;
+        variables[index] = variable.as_tensor().clone();
+        assert!(!without_graph(&variables));
+        let y = run(&variables)?;
+        let gradient = autograd::backward(&y.sum_all()?)?;
+        let gradient = gradient.require("input", &variable)?;
+        let direction = Normal::new(index as u64).tensor(inputs[index].dims());
+        let moved = |step: f64| -> Result<f64> {
+            let mut moved = inputs.clone();
+            moved[index] = (&inputs[index] + (&direction * step)?)?;
+            super::scalar(&run(&moved)?.sum_all()?)
+        };
+        let step = 1e-6;
+        let slope = (moved(step)? - moved(-step)?) / (2. * step);
+        let along = super::scalar(&(gradient * direction)?.sum_all()?)?;
+        assert!(
+            (slope - along).abs() < 1e-6 * along.abs().max(1.),
+            "input {index}: {slope} {along}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn wrong_shapes_are_the_same_errors_with_and_without_a_graph() -> Result<()> {
+    let good = || layer(1, DType::F64, [2, 3, 4, 5]);
+    let mut normal = Normal::new(2);
+    let wrong = [
+        Layer {
+            x: normal.tensor(&[2, 4, 5, 5]),
+            ..good()
+        },
+        Layer {
+            s: normal.tensor(&[2, 4]),
+            ..good()
+        },
+        Layer {
+            b: Some(normal.tensor(&[5])),
+            ..good()
+        },
+        Layer {
+            noise: Some(normal.tensor(&[2, 1, 5, 4])),
+            ..good()
+        },
+        Layer {
+            act: BiasAct::lrelu().with_clamp(Some(-1.)),
+            ..good()
+        },
+        Layer {
+            config: ModulatedConv2d {
+                up: 3,
+                ..good().config
+            },
+            ..good()
+        },
+    ];
+    // Without a backtrace, where there is one.
+    let message = |layer: &Layer, w: &Tensor| {
+        let error = layer.with_weight(w).unwrap_err().to_string();
+        error.lines().next().unwrap_or_default().to_string()
+    };
+    for (i, layer) in wrong.iter().enumerate() {
+        let fused = message(layer, &layer.w);
+        let variable = Var::from_tensor(&layer.w)?;
+        assert_eq!(fused, message(layer, variable.as_tensor()), "case {i}");
+    }
+    let mixed = Layer {
+        s: good().s.to_dtype(DType::F32)?,
+        ..good()
+    };
+    let message = message(&mixed, &mixed.w);
+    assert!(message.contains("one data type"), "{message}");
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! `bench` and `profile`, on networks so small that they end at once. No time is asserted.
+
+use serde_json::Value;
+
+use crate::common::{Run, fail, lines, text, xtask};
+
+const TINY: &str = "--resolution 8 --channel-base 64 --channel-max 8 --z-dim 8 --w-dim 8 --batch 4";
+
+const PHASES: [&str; 6] = ["Gmain", "Greg", "Dmain", "Dreg", "optimizer", "EMA"];
+
+/// A command on tiny networks.
+fn tiny<'a>(command: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    let network: Vec<&str> = TINY.split(' ').collect();
+    [command, &network, more].concat()
+}
+
+fn stdout(run: &Run) -> String {
+    assert!(run.status.success(), "{:#?}", lines(run));
+    String::from_utf8(run.stdout.clone()).unwrap()
+}
+
+/// The lines of JSON that a command prints.
+fn json(run: &Run) -> Vec<Value> {
+    let text = stdout(run);
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn positive(value: &Value, field: &str) -> f64 {
+    let number = value[field].as_f64();
+    let number = number.unwrap_or_else(|| panic!("{field}: no number in {value}"));
+    assert!(number.is_finite() && number > 0.0, "{field}: {number}");
+    number
+}
+
+#[test]
+fn generate_prints_one_line_with_all_numbers() {
+    let run = xtask(&tiny(
+        &["bench", "generate"],
+        &["--runs", "3", "--threads", "2", "--json"],
+    ));
+    let [line] = &json(&run)[..] else {
+        panic!("expected one line: {}", stdout(&run));
+    };
+    let seconds = ["min_seconds", "median_seconds", "max_seconds"].map(|f| positive(line, f));
+    assert!(seconds.is_sorted(), "{seconds:?}");
+    assert!((positive(line, "images_per_second") * seconds[1] - 4.0).abs() < 1e-6);
+    positive(line, "gflops");
+    if cfg!(target_os = "linux") {
+        positive(line, "peak_memory_bytes");
+    }
+    let setting = [
+        "resolution",
+        "channel_base",
+        "channel_max",
+        "batch",
+        "threads",
+        "runs",
+    ];
+    let setting = setting.map(|field| line[field].as_u64().unwrap());
+    assert_eq!(setting, [8, 64, 8, 4, 2, 3]);
+    assert_eq!(line["work"], "generate");
+    assert_eq!(line.get("phases"), None);
+}
+
+#[test]
+fn the_phases_of_a_training_step_are_part_of_it() {
+    let run = xtask(&tiny(&["bench", "train-step"], &["--runs", "1", "--json"]));
+    let [line] = &json(&run)[..] else {
+        panic!("expected one line: {}", stdout(&run));
+    };
+    let phases = PHASES.map(|phase| positive(&line["phases"], phase));
+    assert_eq!(line["phases"].as_object().unwrap().len(), phases.len());
+    let sum: f64 = phases.iter().sum();
+    assert!(
+        sum <= positive(line, "median_seconds"),
+        "{phases:?} of {line}"
+    );
+    assert_eq!(line["work"], "train-step");
+}
+
+#[test]
+fn without_json_there_is_a_table() {
+    let run = xtask(&tiny(
+        &["bench", "train-step"],
+        &["--runs", "1", "--threads", "1"],
+    ));
+    let table = stdout(&run);
+    let lines: Vec<&str> = table.lines().collect();
+    let first = "train-step 8x8, channel base 64, channel max 8, batch 4, 1 thread";
+    assert_eq!(lines[0], first);
+    for (line, start) in lines[1..]
+        .iter()
+        .zip(["seconds per step", "pictures per second"])
+    {
+        assert!(line.starts_with(start), "{table}");
+    }
+    for phase in PHASES {
+        assert!(table.contains(&format!("\n  {phase} ")), "{table}");
+    }
+}
+
+#[test]
+fn an_exported_network_has_parameters_inputs_and_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("networks.safetensors");
+    let more = ["--runs", "1", "--warmup", "0", "--export", text(&path)];
+    for (work, sections) in [
+        ("generate", &["G", "expected"][..]),
+        ("train-step", &["D", "G", "expected"]),
+    ] {
+        stdout(&xtask(&tiny(&["bench", work], &more)));
+        let file = stylegan_checkpoint::Checkpoint::read(&path, &candle_core::Device::Cpu).unwrap();
+        assert_eq!(file.metadata["config"]["generator"]["z_dim"], 8);
+        let sections_found = file
+            .tensors
+            .keys()
+            .map(|name| name.split('.').next().unwrap());
+        let mut sections_found: Vec<&str> = sections_found.collect();
+        sections_found.dedup();
+        assert_eq!(sections_found, sections);
+        assert_eq!(file.tensors["expected.images"].dims(), [4, 3, 8, 8]);
+        // What begins at 0 would hide a mistake of the other program.
+        for (name, tensor) in file
+            .tensors
+            .iter()
+            .filter(|(name, _)| name.starts_with("G."))
+        {
+            let largest = tensor.abs().unwrap().flatten_all().unwrap().max(0).unwrap();
+            let is_w_avg = name.ends_with("w_avg");
+            assert!(
+                is_w_avg || largest.to_scalar::<f32>().unwrap() > 0.0,
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_profile_names_operators_phases_and_what_is_left_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace.json");
+    let run = xtask(&tiny(
+        &["profile", "train-step"],
+        &["--trace", text(&trace)],
+    ));
+    let table = stdout(&run);
+    for row in [
+        "conv2d",
+        "conv2d_weight_gradient",
+        "bias_act",
+        "everything else",
+        "Dreg",
+        "EMA",
+    ] {
+        assert!(table.contains(&format!("\n{row} ")), "{row}: {table}");
+    }
+    let events: Vec<Value> = serde_json::from_slice(&std::fs::read(&trace).unwrap()).unwrap();
+    let complete = |event: &&Value| event["ph"] == "X" && positive(event, "dur") > 0.0;
+    assert_eq!(events.iter().filter(complete).count(), events.len());
+    let of_step = |name: &str| events.iter().filter(|event| event["name"] == name).count();
+    assert_eq!(
+        ["Gmain", "Greg", "Dmain", "Dreg"].map(of_step),
+        [16, 4, 16, 1]
+    );
+    let note = format!("timeline: {}", trace.display());
+    assert!(lines(&run)[0].starts_with(&note), "{:?}", lines(&run));
+}
+
+#[test]
+fn a_profile_of_a_generator_can_tell_shapes_apart() {
+    let table = stdout(&xtask(&tiny(&["profile", "generate"], &["--shapes"])));
+    assert!(table.contains("conv2d [4, 8, 8, 8] "), "{table}");
+    assert!(!table.contains("phase"), "{table}");
+}
+
+#[test]
+fn wrong_input_is_refused_before_any_work() {
+    let resolution =
+        "error: --resolution 48: must be a power of two from 4 to 1024; the nearest is 32 or 64";
+    let cases: [(&[&str], &str); 9] = [
+        (
+            &["bench", "generate", "--threads", "0"],
+            "error: --threads 0: must be at least 1",
+        ),
+        (&["bench", "generate", "--resolution", "48"], resolution),
+        (&["bench", "train-step", "--resolution", "48"], resolution),
+        (&["profile", "generate", "--resolution", "48"], resolution),
+        (
+            &["bench", "generate", "--batch", "0"],
+            "error: --batch 0: must be from 1 to 65536",
+        ),
+        (
+            &["bench", "generate", "--runs", "0"],
+            "error: --runs 0: must be at least 1",
+        ),
+        (
+            &["profile", "generate", "--runs", "0"],
+            "error: --runs 0: must be at least 1",
+        ),
+        (
+            &["bench", "train-step", "--batch", "6"],
+            "error: --batch 6: isn't a multiple of the minibatch-std group of 4 pictures; use --batch 4 or --batch 8",
+        ),
+        (
+            &["profile", "render"],
+            "error: invalid value 'render' for '<WORK>'",
+        ),
+    ];
+    for (arguments, expected) in cases {
+        assert_eq!(lines(&fail(arguments))[0], expected, "{arguments:?}");
+    }
+    let run = fail(&[
+        "profile",
+        "generate",
+        "--trace",
+        "no-such-folder/trace.json",
+    ]);
+    let expected = "error: --trace no-such-folder/trace.json: cannot write the file: ";
+    assert!(lines(&run)[0].starts_with(expected), "{:?}", lines(&run));
+}
+
+#[test]
+fn a_generator_may_have_any_batch() {
+    let network = TINY.replace("--batch 4", "--batch 6");
+    let network: Vec<&str> = network.split(' ').collect();
+    let run = xtask(
+        &[
+            &["bench", "generate", "--runs", "1", "--json"],
+            &network[..],
+        ]
+        .concat(),
+    );
+    assert_eq!(json(&run)[0]["batch"], 6);
+}
