@@ -117,6 +117,8 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     /// Transposes the 4x4 matrices that groups of four lanes are: lane `4 * q + i` of vector `j` and lane
     /// `4 * q + j` of vector `i` change places.
     fn transpose4(self, v: [Self::Vector; 4]) -> [Self::Vector; 4];
+    /// `a[0], b[0], a[1], b[1], ...`
+    fn zip(self, a: Self::Vector, b: Self::Vector) -> [Self::Vector; 2];
 
     /// Vectors as the values they hold.
     fn floats(self, vectors: &[Self::Vector]) -> &[f32] {
@@ -280,6 +282,17 @@ mod x86 {
                 .map(|v| _mm512_castpd_ps(v))
             }
         }
+
+        #[inline(always)]
+        fn zip(self, a: __m512, b: __m512) -> [__m512; 2] {
+            // SAFETY: see above.
+            unsafe {
+                let lower =
+                    _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+                let upper = _mm512_add_epi32(lower, _mm512_set1_epi32(8));
+                [lower, upper].map(|index| _mm512_permutex2var_ps(a, index, b))
+            }
+        }
     }
 
     impl Lanes for Avx2 {
@@ -356,6 +369,18 @@ mod x86 {
                     _mm256_unpackhi_pd(ab_hi, cd_hi),
                 ]
                 .map(|v| _mm256_castpd_ps(v))
+            }
+        }
+
+        #[inline(always)]
+        fn zip(self, a: __m256, b: __m256) -> [__m256; 2] {
+            // SAFETY: see above.
+            unsafe {
+                let (lower, upper) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+                [
+                    _mm256_permute2f128_ps::<0x20>(lower, upper),
+                    _mm256_permute2f128_ps::<0x31>(lower, upper),
+                ]
             }
         }
     }
@@ -456,6 +481,12 @@ mod arm {
                 ]
             }
         }
+
+        #[inline(always)]
+        fn zip(self, a: float32x4_t, b: float32x4_t) -> [float32x4_t; 2] {
+            // SAFETY: see above.
+            unsafe { [vzip1q_f32(a, b), vzip2q_f32(a, b)] }
+        }
     }
 }
 
@@ -514,6 +545,11 @@ impl Lanes for Portable {
     #[inline(always)]
     fn transpose4(self, v: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
         std::array::from_fn(|i| std::array::from_fn(|j| v[j][i]))
+    }
+
+    #[inline(always)]
+    fn zip(self, a: [f32; 4], b: [f32; 4]) -> [[f32; 4]; 2] {
+        [[a[0], b[0], a[1], b[1]], [a[2], b[2], a[3], b[3]]]
     }
 }
 

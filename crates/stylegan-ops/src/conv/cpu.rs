@@ -1,7 +1,8 @@
-//! The convolution family on the CPU as matrix products over tiles.
+//! The convolution family on the CPU: the choice of the algorithm, and the direct form as matrix products over
+//! tiles. (3x3 convolutions of stride 1 and upsampling ones have another form in `winograd`.)
 //!
-//! A pass gathers, for a tile of output pixels, the input pixels under every tap into a matrix that
-//! fits the cache, and multiplies it with the weight. A convolution is one pass. A transposed
+//! In the direct form, a pass gathers, for a tile of output pixels, the input pixels under every tap into a
+//! matrix that fits the cache, and multiplies it with the weight. A convolution is one pass. A transposed
 //! convolution of stride s is s * s passes, one per phase of the output grid, each with the taps that
 //! reach it, so no product with an inserted zero is ever computed.
 //!
@@ -14,13 +15,14 @@ use pulp::Arch;
 use rayon::prelude::*;
 
 use super::choice::{Algorithm, algorithm};
-use super::winograd::{self, Kernels};
+use super::winograd::{self, Kernels, Upsampling};
 use super::{Derivative, Epilogue, Geometry, WeightLayout};
 use crate::gather::{Picture, Plane, Tap, gather, tiles};
 use crate::gemm::{Matrix, MatrixMut, multiply};
 use crate::kernel::Float;
 use crate::parallel::{SharedOut, planes};
 use crate::simd;
+use crate::upfirdn2d::{Filter, UpFirDn2d};
 
 /// Elements of a gathered matrix: half a megabyte in f32.
 const TILE_ELEMENTS: usize = 128 * 1024;
@@ -123,6 +125,21 @@ pub(crate) trait Fast: Sized {
     ) -> bool {
         false
     }
+
+    /// Computes a transposed convolution and the filter behind it as one convolution, if that pays.
+    #[expect(clippy::too_many_arguments, reason = "those of two ops")]
+    fn upsampled<E: Epilogue<Self>>(
+        _: &Geometry,
+        _: &Filter,
+        _: &UpFirDn2d,
+        _: &[Self],
+        _: &[Self],
+        _: Option<&[Self]>,
+        _: &E,
+        _: &mut [Self],
+    ) -> bool {
+        false
+    }
 }
 
 impl Fast for f64 {}
@@ -150,6 +167,31 @@ impl Fast for f32 {
         }
         chosen
     }
+
+    fn upsampled<E: Epilogue<f32>>(
+        g: &Geometry,
+        filter: &Filter,
+        fir: &UpFirDn2d,
+        y: &[f32],
+        w: &[f32],
+        scale: Option<&[f32]>,
+        epilogue: &E,
+        out: &mut [f32],
+    ) -> bool {
+        let Some((shape, kernels, upsampling)) = as_upsampling(g, filter, fir, w) else {
+            return false;
+        };
+        let chosen = match algorithm() {
+            Algorithm::Auto => Upsampling::pays(&shape),
+            Algorithm::Direct => false,
+            Algorithm::Winograd => true,
+        };
+        if chosen {
+            let level = simd::level();
+            winograd::convolve_up2(level, &shape, &upsampling, y, kernels, scale, epilogue, out);
+        }
+        chosen
+    }
 }
 
 /// A 3x3 convolution of stride 1, or the transpose of one, as Winograd's algorithm computes it.
@@ -161,10 +203,7 @@ pub(super) fn as_winograd<'a>(
     if g.kernel != [3, 3] || g.config.stride != 1 {
         return None;
     }
-    let (y_stride, x_stride) = match g.config.layout {
-        WeightLayout::YX => (9 * g.x[0], 9),
-        WeightLayout::XY => (9, 9 * g.y[0]),
-    };
+    let (y_stride, x_stride) = strides(g);
     let forward = by == Derivative::Y;
     let ((input, output), (input_stride, output_stride)) = match by {
         Derivative::Y => ((g.x, g.y), (x_stride, y_stride)),
@@ -188,6 +227,54 @@ pub(super) fn as_winograd<'a>(
         rotated: !forward,
     };
     Some((shape, kernels))
+}
+
+/// From kernel to kernel of a 3x3 weight, by channels of y and of x.
+fn strides(g: &Geometry) -> (usize, usize) {
+    match g.config.layout {
+        WeightLayout::YX => (9 * g.x[0], 9),
+        WeightLayout::XY => (9, 9 * g.y[0]),
+    }
+}
+
+/// A 3x3 transposed convolution of stride 2 and a filter that leaves twice the size, as Winograd's
+/// algorithm computes them.
+pub(super) fn as_upsampling<'a>(
+    g: &Geometry,
+    filter: &Filter,
+    fir: &UpFirDn2d,
+    w: &'a [f32],
+) -> Option<(winograd::Shape, Kernels<'a>, Upsampling)> {
+    let [_, h, w_y] = g.y;
+    let [x0, x1, y0, y1] = fir.padding;
+    let [fh, fw] = filter.dims();
+    let fits = g.kernel == [3, 3]
+        && (g.config.stride, g.config.padding) == (2, 0)
+        && [g.x[1], g.x[2]] == [2 * h + 1, 2 * w_y + 1]
+        && (fir.up, fir.down) == (1, 1)
+        && (y0 + y1, x0 + x1) == (fh as i64 - 2, fw as i64 - 2);
+    if !fits {
+        return None;
+    }
+    let tap = |k: usize, taps: usize| if fir.flip_filter { k } else { taps - 1 - k };
+    let row = |ky: usize| (0..fw).map(move |kx| fir.gain * filter.at(tap(ky, fh), tap(kx, fw)));
+    let rows: Vec<Vec<f64>> = (0..fh).map(|ky| row(ky).collect()).collect();
+    let upsampling = Upsampling::new(&rows, [y0, x0])?;
+    let shape = winograd::Shape {
+        n: g.n,
+        input: g.y,
+        output: [g.x[0], h, w_y],
+        padding: 1,
+        gain: g.config.gain,
+    };
+    let (input_stride, output_stride) = strides(g);
+    let kernels = Kernels {
+        w,
+        output_stride,
+        input_stride,
+        rotated: false,
+    };
+    Some((shape, kernels, upsampling))
 }
 
 /// The picture across the convolution, finished by an epilogue. Every element of `out` is written.

@@ -2,9 +2,10 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::cpu::{as_winograd, convolve};
+use super::cpu::{as_upsampling, as_winograd, convolve};
 use super::{Conv2d, Derivative, Epilogue, Geometry, Plain, WeightLayout, winograd};
 use crate::simd::Level;
+use crate::upfirdn2d::{Filter, UpFirDn2d, upfirdn2d};
 
 /// Not the identity when applied twice, and different for every pixel.
 struct Numbered {
@@ -156,11 +157,9 @@ impl Case {
     }
 }
 
-/// Both directions at every level, with and without a scale. The error grows with the channels; 2.2e-6 is the
-/// largest here.
+/// Both directions at every level, with and without a scale. 4.9e-6 is the largest error here.
 #[test]
 fn winograd_stays_close_to_f64() -> Result<()> {
-    let mut largest = 0.0f64;
     for case in Case::all() {
         let g = case.geometry()?;
         let w = waves(1, case.inputs * case.outputs * 9);
@@ -184,13 +183,11 @@ fn winograd_stays_close_to_f64() -> Result<()> {
                     let mut got = vec![f32::NAN; expected.len()];
                     winograd::convolve(level, &shape, &x, kernels, style, &Plain, &mut got);
                     let error = error(&got, &expected);
-                    largest = largest.max(error);
-                    assert!(error < 5e-6, "{level:?} {by:?} {case:?}: {error:e}");
+                    assert!(error < 8e-6, "{level:?} {by:?} {case:?}: {error:e}");
                 }
             }
         }
     }
-    eprintln!("MEASURED {largest:e}");
     Ok(())
 }
 
@@ -296,17 +293,19 @@ fn winograd_gives_the_same_bits_on_any_number_of_threads() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn the_epilogue_of_winograd_finishes_every_pixel_once() -> Result<()> {
-    struct Plane([usize; 2]);
-    impl Epilogue<f32> for Plane {
-        fn finish(&self, sample: usize, channel: usize, first_pixel: usize, row: &mut [f32]) {
-            let first = (sample * self.0[0] + channel) * self.0[1] + first_pixel;
-            for (i, value) in row.iter_mut().enumerate() {
-                *value = 2.0 * *value + (first + i) as f32;
-            }
+/// Different for every pixel of planes of so many pixels, so many per sample.
+struct Plane([usize; 2]);
+impl Epilogue<f32> for Plane {
+    fn finish(&self, sample: usize, channel: usize, first_pixel: usize, row: &mut [f32]) {
+        let first = (sample * self.0[0] + channel) * self.0[1] + first_pixel;
+        for (i, value) in row.iter_mut().enumerate() {
+            *value = 2.0 * *value + (first + i) as f32;
         }
     }
+}
+
+#[test]
+fn the_epilogue_of_winograd_finishes_every_pixel_once() -> Result<()> {
     for case in Case::all() {
         let g = case.geometry()?;
         let x = waves(1, g.n * g.x.iter().product::<usize>());
@@ -320,6 +319,107 @@ fn the_epilogue_of_winograd_finishes_every_pixel_once() -> Result<()> {
         winograd::convolve(level, &shape, &x, kernels, None, &epilogue, &mut finished);
         for (at, (plain, finished)) in plain.iter().zip(&finished).enumerate() {
             assert_eq!(*finished, 2.0 * plain + at as f32, "{case:?} at {at}");
+        }
+    }
+    Ok(())
+}
+
+/// Filters of one to four taps, symmetric and not, separable and not: borders and phases are those of the two
+/// steps in f64.
+#[test]
+fn winograd_upsamples_like_a_transposed_convolution_and_a_filter() -> Result<()> {
+    let matrix = |rows: usize, columns: usize| -> Result<Filter> {
+        let values = wide(&waves(4, rows * columns));
+        Filter::from_tensor(&Tensor::from_vec(values, (rows, columns), &Device::Cpu)?)
+    };
+    let filters = [
+        Filter::default(),
+        Filter::separable(&[1.0, -2.0, 4.0, 0.5])?,
+        Filter::separable(&[1.0, 2.0])?,
+        matrix(4, 3)?,
+        matrix(1, 4)?,
+        matrix(4, 4)?,
+    ];
+    let shapes = [
+        ([1, 1, 1], [1, 1]),
+        ([2, 3, 5], [4, 3]),
+        ([1, 20, 33], [9, 19]),
+        ([3, 17, 18], [8, 8]),
+        ([1, 150, 70], [13, 16]),
+        ([1, 4, 3], [5, 300]),
+    ];
+    for (filter, ([n, i, o], [h, w])) in filters
+        .iter()
+        .flat_map(|f| shapes.iter().map(move |s| (f, *s)))
+    {
+        let [fh, fw] = filter.dims().map(|taps| taps as i64);
+        // As `conv2d_resample` pads for a 3x3 kernel and padding 1.
+        let before = |taps: i64| 1 + (taps + 1) / 2 - 2;
+        let (y0, x0) = (before(fh), before(fw));
+        let fir = UpFirDn2d {
+            padding: [x0, fw - 2 - x0, y0, fh - 2 - y0],
+            gain: 4.0,
+            flip_filter: h % 2 == 0,
+            ..Default::default()
+        };
+        let config = Conv2d {
+            stride: 2,
+            padding: 0,
+            gain: 0.3,
+            layout: WeightLayout::XY,
+        };
+        let weight = waves(1, o * i * 9);
+        let w_wide = Tensor::from_vec(wide(&weight), (o, i, 3, 3), &Device::Cpu)?;
+        let x = waves(2, n * i * h * w);
+        let x_wide = Tensor::from_vec(wide(&x), (n, i, h, w), &Device::Cpu)?;
+        let style = waves(3, n * i);
+        let s_wide = Tensor::from_vec(wide(&style), (n, i), &Device::Cpu)?;
+        let size = [2 * h + 1, 2 * w + 1];
+        let g = Geometry::of_transpose(&x_wide, &w_wide, size, &config)?;
+        let y = super::conv_transpose2d(&x_wide, &w_wide, Some(&s_wide), size, &config)?;
+        let expected = upfirdn2d(&y, filter, &fir)?;
+        assert_eq!(expected.dims(), [n, o, 2 * h, 2 * w]);
+        let expected: Vec<f64> = expected.flatten_all()?.to_vec1()?;
+        let (shape, kernels, upsampling) =
+            as_upsampling(&g, filter, &fir, &weight).expect("a filter of up to four taps");
+        for &level in Level::available() {
+            let mut got = vec![f32::NAN; expected.len()];
+            let style = Some(&style[..]);
+            winograd::convolve_up2(
+                level,
+                &shape,
+                &upsampling,
+                &x,
+                kernels,
+                style,
+                &Plain,
+                &mut got,
+            );
+            let error = error(&got, &expected);
+            assert!(
+                error < 8e-6,
+                "{level:?} {:?} {n}x{i}x{h}x{w} to {o}: {error:e}",
+                filter.dims()
+            );
+            let mut finished = vec![f32::NAN; expected.len()];
+            let epilogue = Plane([o, 4 * h * w]);
+            winograd::convolve_up2(
+                level,
+                &shape,
+                &upsampling,
+                &x,
+                kernels,
+                style,
+                &epilogue,
+                &mut finished,
+            );
+            for (at, (plain, finished)) in got.iter().zip(&finished).enumerate() {
+                assert_eq!(
+                    *finished,
+                    2.0 * plain + at as f32,
+                    "{n}x{i}x{h}x{w} at {at}"
+                );
+            }
         }
     }
     Ok(())

@@ -410,7 +410,7 @@ fn f32_stays_close_to_f64() -> Result<()> {
         &config,
     )?;
     let error = difference(&single, &conv2d(&x, &w, None, &config)?);
-    // 1.7e-6 by Winograd's algorithm, 3e-7 in the direct form.
+    // 1.7e-6 by Winograd's algorithm.
     assert!(error < 3e-6, "{error:e}");
     Ok(())
 }

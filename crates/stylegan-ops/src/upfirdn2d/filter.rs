@@ -87,7 +87,7 @@ impl Filter {
     }
 
     /// The element at row `ky`, column `kx`.
-    pub(super) fn at(&self, ky: usize, kx: usize) -> f64 {
+    pub(crate) fn at(&self, ky: usize, kx: usize) -> f64 {
         self.elements[ky * self.width + kx]
     }
 

@@ -57,32 +57,33 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new<L: Lanes>(shape: &Shape) -> Self {
+    pub(super) fn new<L: Lanes>(shape: &Shape, phases: usize) -> Self {
         let tiles = [shape.output[1], shape.output[2]].map(|size| size.div_ceil(TILE));
         let [inputs, outputs] = [shape.input[0], shape.output[0]];
-        let panels = outputs.div_ceil(L::LANES);
+        // All phases of an output are in one group.
+        let units = outputs.div_ceil(L::LANES);
         let own = 4 * 36 * inputs;
         let shared = own * TILES[0] > CACHE;
-        let group = OUTPUTS[shared as usize] / L::LANES;
-        let sums = 4 * 30 * group * L::LANES;
+        let group = (OUTPUTS[shared as usize] / (phases * L::LANES)).max(1);
+        let sums = 4 * 30 * phases * group * L::LANES;
         let target = CACHE / if shared { sums } else { own + sums };
         let blocks = blocks::<L>(shape.n, tiles, target.min(TILES[1]));
         let count = blocks.len().max(1);
         let (shared, group, panels_per_task) = if shared {
             let largest = blocks.iter().map(|b| b.rows.len() * b.columns.len()).max();
             let at_once = (SHARED / (own * largest.unwrap_or(1))).clamp(1, count);
-            let group = group.min(panels.div_ceil(TASKS.div_ceil(at_once))).max(1);
+            let group = group.min(units.div_ceil(TASKS.div_ceil(at_once))).max(1);
             (at_once, group, group)
         } else {
-            (0, group, panels.div_ceil(TASKS.div_ceil(count)).max(1))
+            (0, group, units.div_ceil(TASKS.div_ceil(count)).max(1))
         };
         Self {
             tiles,
-            transformed: blocks.len() >= 3 && 4 * 36 * inputs * outputs <= TRANSFORMED,
+            transformed: blocks.len() >= 3 && 4 * 36 * inputs * outputs * phases <= TRANSFORMED,
             blocks,
             shared,
-            panels_per_task,
-            group,
+            panels_per_task: panels_per_task * phases,
+            group: group * phases,
             depth: inputs.div_ceil(inputs.div_ceil(DEPTH).max(1)).max(1),
         }
     }

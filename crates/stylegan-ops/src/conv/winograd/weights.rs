@@ -57,29 +57,31 @@ impl<'a, V: Copy + Send + Sync> Weights<'a, V> {
         panels * inputs * if transformed { 36 } else { 9 }
     }
 
-    /// Packs kernels into `all`.
+    /// Packs kernels into `all`. The panels of the phases of a composition are neighbours.
     pub(super) fn new<L: Lanes<Vector = V>>(
         l: L,
         kernels: Kernels,
+        composition: &Composition,
         shape: &Shape,
         transformed: bool,
         all: &'a mut [V],
     ) -> Self {
         let ([outputs, ..], [inputs, ..], gain) = (shape.output, shape.input, shape.gain);
-        let each = Self::vectors(1, inputs, transformed);
-        all.par_chunks_mut(each)
-            .enumerate()
-            .for_each(|(panel, out)| {
-                l.run(Pack {
-                    l,
-                    kernels,
-                    first: panel * L::LANES,
-                    outputs,
-                    gain,
-                    transformed,
-                    out,
-                });
+        let each = Self::vectors(composition.phases(), inputs, transformed);
+        let packed = all.par_chunks_mut(each).enumerate();
+        packed.for_each(|(panel, out)| {
+            l.run(Pack {
+                l,
+                kernels,
+                composition,
+                first: panel * L::LANES,
+                outputs,
+                inputs,
+                gain,
+                transformed,
+                out,
             });
+        });
         Self {
             all,
             inputs,
@@ -120,11 +122,30 @@ impl<'a, V: Copy + Send + Sync> Weights<'a, V> {
     }
 }
 
+/// The phases of a result, each a 3x3 correlation whose taps are sums of the kernel's taps.
+pub(super) enum Composition {
+    /// One phase: the kernel itself.
+    Plain,
+    /// For every phase the terms of its nine taps: taps of the kernel and factors.
+    Phases(Vec<[Vec<(usize, f32)>; 9]>),
+}
+
+impl Composition {
+    pub(super) fn phases(&self) -> usize {
+        match self {
+            Self::Plain => 1,
+            Self::Phases(phases) => phases.len(),
+        }
+    }
+}
+
 struct Pack<'a, L: Lanes> {
     l: L,
     kernels: Kernels<'a>,
+    composition: &'a Composition,
     first: usize,
     outputs: usize,
+    inputs: usize,
     gain: f64,
     transformed: bool,
     out: &'a mut [L::Vector],
@@ -135,15 +156,45 @@ impl<L: Lanes> Work for Pack<'_, L> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { l, out, .. } = self;
-        if !self.transformed {
+        let Self { l, inputs, out, .. } = self;
+        if let (Composition::Plain, false) = (self.composition, self.transformed) {
             return self.kernels.pack(l, self.first, self.outputs, out);
         }
-        let inputs = out.len() / 36;
         let mut taps = vec![l.splat(0.0); inputs * 9];
         self.kernels.pack(l, self.first, self.outputs, &mut taps);
-        for (row, out) in out.chunks_exact_mut(6 * inputs).enumerate() {
-            transform(l, row, self.gain, &taps, out);
+        let mut composed = taps.clone();
+        let phases = self.composition.phases();
+        for (phase, out) in out.chunks_exact_mut(out.len() / phases).enumerate() {
+            if let Composition::Phases(phases) = self.composition {
+                compose(l, &phases[phase], &taps, &mut composed);
+            }
+            if !self.transformed {
+                out.copy_from_slice(&composed);
+                continue;
+            }
+            for (row, out) in out.chunks_exact_mut(6 * inputs).enumerate() {
+                transform(l, row, self.gain, &composed, out);
+            }
+        }
+    }
+}
+
+/// The taps of one phase.
+#[inline(always)]
+fn compose<L: Lanes>(
+    l: L,
+    phase: &[Vec<(usize, f32)>; 9],
+    taps: &[L::Vector],
+    composed: &mut [L::Vector],
+) {
+    let inputs = taps.chunks_exact(9).zip(composed.chunks_exact_mut(9));
+    for (taps, composed) in inputs {
+        for (terms, to) in phase.iter().zip(composed) {
+            let mut sum = l.splat(0.0);
+            for &(tap, factor) in terms {
+                sum = l.mul_add(l.splat(factor), taps[tap], sum);
+            }
+            *to = sum;
         }
     }
 }
