@@ -10,7 +10,8 @@ use candle_core::{DType, Device, Result, Storage, Tensor, bail};
 
 use crate::bias_act::cpu::{Activator, Curve};
 use crate::bias_act::{self, BiasAct};
-use crate::conv::{Epilogue, Geometry, Plain, cpu::convolve};
+use crate::buffer::unspecified;
+use crate::conv::{Epilogue, Geometry, Plain, choice, cpu::convolve};
 use crate::kernel::{Float, same_dtype, traced};
 use crate::modulated::{DEMODULATION_EPSILON, ModulatedConv2d};
 use crate::parallel::planes_with;
@@ -50,6 +51,7 @@ impl ModulatedLayer<'_> {
 
     /// The layer's result; the shapes of x, w and s agree.
     pub(crate) fn forward(&self) -> Result<Tensor> {
+        choice::check()?;
         let ascent = Ascent::new(self.x, self.w, self.filter, &self.config.resampling())?;
         let [o, mut h, mut w] = ascent.geometry.output(ascent.by);
         if let Some(fir) = &ascent.fir {
@@ -78,7 +80,7 @@ impl ModulatedLayer<'_> {
         let (x, weight, style) = (x.get::<T>()?, weight.get::<T>()?, style.get::<T>()?);
         let bias = bias.as_ref().map(|b| b.get::<T>()).transpose()?;
         let noise = noise.as_ref().map(|z| z.get::<T>()).transpose()?;
-        let mut out = vec![T::zero(); dims.iter().product()];
+        let mut out = unspecified(dims.iter().product());
         traced("modulated_layer", &dims, || {
             let coefficients = self
                 .config
@@ -117,7 +119,7 @@ impl ModulatedLayer<'_> {
                     }
                     let [_, high, wide] = ascent.geometry.output(ascent.by);
                     let samples = (BETWEEN / (o * high * wide)).clamp(1, n);
-                    let mut between = vec![T::zero(); samples * o * high * wide];
+                    let mut between = unspecified(samples * o * high * wide);
                     let (x_size, s_size) = (x.len() / n, style.len() / n);
                     for (i, out) in out.chunks_mut(samples * o * h * w).enumerate() {
                         let first = i * samples;
@@ -256,7 +258,7 @@ fn columns<T: Float>(
     depth: usize,
     column: impl Fn(usize, &mut [T]) + Sync,
 ) -> Vec<T> {
-    let mut transposed = vec![T::zero(); rows * columns];
+    let mut transposed = unspecified(rows * columns);
     let scratch = || ();
     planes_with(
         &mut transposed,

@@ -3,13 +3,32 @@
 //! The split depends on sizes only, never on the number of threads, and every task writes elements of
 //! its own: results are the same on any number of threads.
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Elements that are worth a task of their own.
 pub(crate) const TASK_ELEMENTS: usize = 16 * 1024;
 /// Elements that stay in the fastest cache between several passes over them.
 pub(crate) const RUN_ELEMENTS: usize = 2 * 1024;
+
+/// Runs `work` compiled for the widest instruction set of this machine, as far as it is inlined.
+///
+/// The closure is called as `FnMut`: as `FnOnce`, the call would go through a function of the compiler's that
+/// is not inlined, and all of the work would be compiled for the least machine.
+pub(crate) fn wide<R>(work: impl FnMut() -> R) -> R {
+    struct Wide<F>(F);
+
+    impl<R, F: FnMut() -> R> WithSimd for Wide<F> {
+        type Output = R;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(mut self, _: S) -> R {
+            (self.0)()
+        }
+    }
+
+    Arch::new().dispatch(Wide(work))
+}
 
 /// Calls `work(plane, elements)` for every plane of `size` elements, in parallel, compiled for the
 /// widest instruction set of this machine.
@@ -57,12 +76,11 @@ pub(crate) fn runs_with<T: Send>(
             },
         );
     }
-    let arch = Arch::new();
     let planes = out.par_chunks_mut(size).enumerate();
     planes.for_each(|(plane, out)| {
         let tasks = out.par_chunks_mut(task).enumerate();
         tasks.for_each(|(i, out)| {
-            arch.dispatch(
+            wide(
                 #[inline(always)]
                 || in_runs(plane, i * task, out, run, &work),
             );
@@ -95,10 +113,9 @@ pub(crate) fn planes_with<T: Send, S>(
     if size == 0 {
         return;
     }
-    let arch = Arch::new();
     let planes_per_task = TASK_ELEMENTS.div_ceil(cost.max(1));
     let run = |scratch: &mut S, first: usize, out: &mut [T]| {
-        arch.dispatch(
+        wide(
             #[inline(always)]
             || {
                 for (i, out) in out.chunks_mut(size).enumerate() {

@@ -1,13 +1,12 @@
 //! 1x1 convolutions to a few channels, such as the image outputs of a generator: each picture is read
 //! once, and the products are too narrow for a matrix product to be worth its packing.
 
-use pulp::Arch;
 use rayon::prelude::*;
 
 use crate::combine::combine;
 use crate::conv::Epilogue;
 use crate::kernel::Float;
-use crate::parallel::{SharedOut, TASK_ELEMENTS};
+use crate::parallel::{SharedOut, TASK_ELEMENTS, wide};
 
 /// The most channels of a result.
 const FEW_CHANNELS: usize = 4;
@@ -57,7 +56,6 @@ pub(crate) fn pointwise<T: Float, E: Epilogue<T>>(
     let run = (BLOCK / inputs.max(1)).clamp(64, 2048).min(pixels.max(1));
     let runs = pixels.div_ceil(run);
     let shared = SharedOut::new(out);
-    let arch = Arch::new();
     let block = |index: usize| {
         let (sample, first) = (index / runs, index % runs * run);
         let len = run.min(pixels - first);
@@ -68,10 +66,10 @@ pub(crate) fn pointwise<T: Float, E: Epilogue<T>>(
             // SAFETY: `at` checked the range, and no two blocks have the same pixels of a plane.
             let out = unsafe { std::slice::from_raw_parts_mut(pointer, len) };
             let weights = &weights[row * inputs..(row + 1) * inputs];
-            let terms = weights.iter().enumerate();
-            arch.dispatch(
+            let terms = || weights.iter().enumerate();
+            wide(
                 #[inline(always)]
-                || combine(terms.map(|(i, &weight)| (weight, plane(i))), false, out),
+                || combine(terms().map(|(i, &weight)| (weight, plane(i))), false, out),
             );
             if !E::EMPTY {
                 epilogue.finish(sample, output, first, out);

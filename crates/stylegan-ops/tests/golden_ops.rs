@@ -198,7 +198,7 @@ fn golden_modulated_conv2d() -> Result<()> {
             demodulate: p.demodulate,
             gain: 1.0,
         };
-        check(&case, &["x", "w", "s", "noise"], |t| {
+        let layer = |t: &BTreeMap<String, Tensor>| {
             modulated_layer(
                 &t["x"],
                 &t["w"],
@@ -209,7 +209,13 @@ fn golden_modulated_conv2d() -> Result<()> {
                 t.get("noise"),
                 &BiasAct::linear(),
             )
-        })?;
+        };
+        check(&case, &["x", "w", "s", "noise"], layer)?;
+        // Of constants, the layer is one op.
+        let y = layer(&case.tensors)?;
+        assert!(!y.track_op());
+        let name = format!("{} without a graph", case.name);
+        assert_close(&name, &y, case.get("y")?, FORWARD);
     }
     Ok(())
 }

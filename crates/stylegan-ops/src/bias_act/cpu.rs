@@ -1,11 +1,9 @@
 //! The CPU kernels: one pass forward, one pass backward.
 
-use pulp::Arch;
-
 use super::BiasAct;
 use crate::conv::Epilogue;
 use crate::kernel::Float;
-use crate::parallel::{TASK_ELEMENTS, planes, runs};
+use crate::parallel::{TASK_ELEMENTS, planes, runs, wide};
 
 /// What is done to the channels of `[N,C,H,W]`: `clamp(act(x * scale + noise * strength + b) * gain)`.
 pub(crate) struct Activator<'a, T> {
@@ -24,19 +22,30 @@ pub(crate) struct Activator<'a, T> {
 impl<T: Float> Activator<'_, T> {
     /// Pixels of one plane, from `first` on.
     #[inline(always)]
-    fn activate(&self, plane: usize, first: usize, row: &mut [T]) {
+    fn activate(&self, sample: usize, channel: usize, first: usize, row: &mut [T]) {
+        let plane = sample * self.channels + channel;
+        // In registers: a slope that is chosen by its address would keep the loop scalar.
+        let curve = self.curve;
         let scale = self.scale.map_or(T::one(), |s| s[plane]);
-        let bias = self.bias.map_or(T::zero(), |b| b[plane % b.len()]);
+        let bias = self
+            .bias
+            .map_or(T::zero(), |b| match b.len() == self.channels {
+                true => b[channel],
+                false => b[plane],
+            });
         match self.noise {
             None => {
                 for y in row {
-                    *y = self.curve.at(*y * scale + bias);
+                    *y = curve.at(*y * scale + bias);
                 }
             }
             Some((noise, strength)) => {
-                let start = plane / self.channels * self.pixels % noise.len() + first;
+                let start = match noise.len() == self.pixels {
+                    true => first,
+                    false => sample * self.pixels + first,
+                };
                 for (y, &noise) in row.iter_mut().zip(&noise[start..]) {
-                    *y = self.curve.at(*y * scale + noise * strength + bias);
+                    *y = curve.at(*y * scale + noise * strength + bias);
                 }
             }
         }
@@ -45,10 +54,9 @@ impl<T: Float> Activator<'_, T> {
 
 impl<T: Float> Epilogue<T> for Activator<'_, T> {
     fn finish(&self, sample: usize, channel: usize, first_pixel: usize, row: &mut [T]) {
-        let plane = sample * self.channels + channel;
-        Arch::new().dispatch(
+        wide(
             #[inline(always)]
-            || self.activate(plane, first_pixel, row),
+            || self.activate(sample, channel, first_pixel, row),
         );
     }
 }
@@ -62,7 +70,8 @@ pub(super) fn activate<T: Float>(x: &[T], activator: &Activator<T>, out: &mut [T
         #[inline(always)]
         |plane, first, out| {
             out.copy_from_slice(&x[plane * pixels + first..][..out.len()]);
-            activator.activate(plane, first, out);
+            let (sample, channel) = (plane / activator.channels, plane % activator.channels);
+            activator.activate(sample, channel, first, out);
         },
     );
 }
@@ -74,7 +83,7 @@ pub(super) fn gradient<T: Float>(dy: &[T], y: &[T], config: &BiasAct, out: &mut 
         TASK_ELEMENTS,
         #[inline(always)]
         |task, out| {
-            let start = task * TASK_ELEMENTS;
+            let (start, curve) = (task * TASK_ELEMENTS, curve);
             for ((d, &dy), &y) in out.iter_mut().zip(&dy[start..]).zip(&y[start..]) {
                 *d = dy * curve.slope(y);
             }
@@ -83,6 +92,7 @@ pub(super) fn gradient<T: Float>(dy: &[T], y: &[T], config: &BiasAct, out: &mut 
 }
 
 /// Activation, gain and clamp as two slopes and a limit.
+#[derive(Clone, Copy)]
 pub(crate) struct Curve<T> {
     positive: T,
     negative: T,

@@ -43,7 +43,7 @@ fn choose(name: &str) -> std::result::Result<Algorithm, String> {
 }
 
 /// An error if an environment variable names no algorithm, or no instruction set of this machine.
-pub(super) fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     match (chosen(), simd::chosen()) {
         (Err(message), _) | (_, Err(message)) => bail!("{message}"),
         _ => Ok(()),

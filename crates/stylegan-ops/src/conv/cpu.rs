@@ -11,7 +11,6 @@
 
 use std::ops::Range;
 
-use pulp::Arch;
 use rayon::prelude::*;
 
 use super::choice::{Algorithm, algorithm};
@@ -20,7 +19,7 @@ use super::{Derivative, Epilogue, Geometry, WeightLayout};
 use crate::gather::{Picture, Plane, Tap, gather, tiles};
 use crate::gemm::{Matrix, MatrixMut, multiply};
 use crate::kernel::Float;
-use crate::parallel::{SharedOut, planes};
+use crate::parallel::{SharedOut, planes, wide};
 use crate::simd;
 use crate::upfirdn2d::{Filter, UpFirDn2d};
 
@@ -340,17 +339,20 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
                 Some(data) => Matrix::new(data, depth, pixels, from[1] * from[2]),
                 None => {
                     let matrix = sized(&mut scratch.gathered, depth * pixels);
-                    Arch::new().dispatch(|| {
-                        gather(
-                            &input,
-                            0..from[0],
-                            &pass.taps,
-                            step,
-                            tile,
-                            &mut scratch.plane,
-                            matrix,
-                        )
-                    });
+                    wide(
+                        #[inline(always)]
+                        || {
+                            gather(
+                                &input,
+                                0..from[0],
+                                &pass.taps,
+                                step,
+                                tile,
+                                &mut scratch.plane,
+                                matrix,
+                            )
+                        },
+                    );
                     Matrix::new(matrix, depth, pixels, pixels)
                 }
             };
@@ -466,17 +468,20 @@ pub(super) fn weight_gradient<T: Float>(
                 Some(data) => Matrix::new(data, rows, pixels, g.x[1] * g.x[2]),
                 None => {
                     let matrix = sized(&mut scratch.gathered, rows * pixels);
-                    Arch::new().dispatch(|| {
-                        gather(
-                            &x,
-                            inputs.clone(),
-                            &taps,
-                            g.config.stride,
-                            tile,
-                            &mut scratch.plane,
-                            matrix,
-                        )
-                    });
+                    wide(
+                        #[inline(always)]
+                        || {
+                            gather(
+                                &x,
+                                inputs.clone(),
+                                &taps,
+                                g.config.stride,
+                                tile,
+                                &mut scratch.plane,
+                                matrix,
+                            )
+                        },
+                    );
                     Matrix::new(matrix, rows, pixels, pixels)
                 }
             };

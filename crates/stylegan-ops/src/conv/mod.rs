@@ -11,7 +11,7 @@
 //! of times. An optional scale `[N,C]` multiplies the channels of the input picture, which is how
 //! modulated convolution enters the family without a pass of its own.
 
-mod choice;
+pub(crate) mod choice;
 pub(crate) mod cpu;
 mod epilogue;
 mod geometry;
