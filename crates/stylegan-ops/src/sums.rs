@@ -61,13 +61,13 @@ fn blocks<T: Float>(len: usize, term: impl Fn(usize) -> T) -> f64 {
         let mut partial = [T::zero(); LANES];
         let mut i = start;
         while i + LANES <= end {
-            for lane in 0..LANES {
-                partial[lane] += term(i + lane);
+            for (lane, sum) in partial.iter_mut().enumerate() {
+                *sum += term(i + lane);
             }
             i += LANES;
         }
-        for lane in 0..end - i {
-            partial[lane] += term(i + lane);
+        for (lane, sum) in partial[..end - i].iter_mut().enumerate() {
+            *sum += term(i + lane);
         }
         for partial in partial {
             sum += partial.to_f64();
