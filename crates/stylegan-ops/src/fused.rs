@@ -17,13 +17,11 @@ use crate::modulated::{DEMODULATION_EPSILON, ModulatedConv2d};
 use crate::parallel::planes_with;
 use crate::pointwise::{self, pointwise};
 use crate::resample::Ascent;
-use crate::sums::{sum_products, sum_weighted_squares};
+use crate::sums::sum_weighted_squares;
 use crate::upfirdn2d::{Filter, cpu::upfirdn2d, output_size};
 
 /// Elements between a convolution that upsamples and its filter: samples are taken together up to this.
 const BETWEEN: usize = 4 << 20;
-/// Rows of a batch up to which a matrix product is bound by reading the weight.
-const FEW_ROWS: usize = 16;
 
 /// Whether an op of these tensors needs no graph, and has a kernel.
 pub(crate) fn without_graph<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> bool {
@@ -196,59 +194,6 @@ fn demodulation<T: Float>(w: &[T], s: &[T], [n, o]: [usize; 2], gain: f64) -> Ve
             }
         },
     )
-}
-
-/// A fully connected layer of a few rows, `act(gain x w^T + bias_gain b)`, where it needs no graph.
-pub(crate) fn fully_connected(
-    x: &Tensor,
-    w: &Tensor,
-    b: Option<&Tensor>,
-    [gain, bias_gain]: [f64; 2],
-    act: &BiasAct,
-) -> Result<Option<Tensor>> {
-    if x.dim(0)? > FEW_ROWS || !without_graph([x, w].into_iter().chain(b)) {
-        return Ok(None);
-    }
-    bias_act::check(&[x.dim(0)?, w.dim(0)?], b, None, None, act)?;
-    let gains = [gain, bias_gain];
-    match x.dtype() {
-        DType::F32 => matrix_vector::<f32>(x, w, b, gains, act).map(Some),
-        DType::F64 => matrix_vector::<f64>(x, w, b, gains, act).map(Some),
-        _ => Ok(None),
-    }
-}
-
-fn matrix_vector<T: Float>(
-    x: &Tensor,
-    w: &Tensor,
-    b: Option<&Tensor>,
-    [gain, bias_gain]: [f64; 2],
-    act: &BiasAct,
-) -> Result<Tensor> {
-    let (n, (o, i)) = (x.dim(0)?, w.dims2()?);
-    let inputs = contiguous("fully connected", [Some(x), Some(w), b])?;
-    let [x, weight, bias] = inputs.each_ref().map(|t| t.as_ref().map(elements));
-    let (Some(x), Some(weight)) = (&x, &weight) else {
-        bail!("fully connected: expected x and w")
-    };
-    let (x, weight) = (x.get::<T>()?, weight.get::<T>()?);
-    let bias = bias.as_ref().map(|b| b.get::<T>()).transpose()?;
-    let curve = Curve::<T>::new(act);
-    let y = traced("fully_connected", &[n, o], || {
-        columns(
-            [n, o],
-            i,
-            #[inline(always)]
-            |o, y| {
-                let w = &weight[o * i..(o + 1) * i];
-                let bias = bias.map_or(0., |b| b[o].to_f64() * bias_gain);
-                for (y, x) in y.iter_mut().zip(x.chunks_exact(i)) {
-                    *y = curve.at(T::from_f64(sum_products(x, w) * gain + bias));
-                }
-            },
-        )
-    });
-    Tensor::from_vec(y, (n, o), &Device::Cpu)
 }
 
 /// A matrix `[rows, columns]` of which `column` computes one column at a time, at the cost of `depth`

@@ -51,7 +51,6 @@ pub(crate) fn sum_squares_about<T: Float>(x: &[T], centre: T) -> f64 {
 }
 
 /// Loops, not iterators: their adaptors are functions of their own, compiled for the least machine.
-#[expect(clippy::needless_range_loop, reason = "see above")]
 #[inline(always)]
 fn blocks<T: Float>(len: usize, term: impl Fn(usize) -> T) -> f64 {
     let mut sum = 0.;

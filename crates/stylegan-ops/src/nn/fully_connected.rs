@@ -3,7 +3,7 @@ use candle_nn::{Init, Module, VarBuilder};
 use tracing::trace_span;
 
 use super::WeightScale;
-use crate::{BiasAct, bias_act, fused};
+use crate::{BiasAct, bias_act};
 
 /// Configuration of a [`FullyConnected`] layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -104,11 +104,6 @@ impl Module for FullyConnected {
         }
         let _span = trace_span!("fully_connected").entered();
         let gain = scale.runtime(in_features, lr_multiplier);
-        let gains = [gain, lr_multiplier];
-        let (bias, act) = (self.bias.as_ref(), &self.config.act);
-        if let Some(y) = fused::fully_connected(x, &self.weight, bias, gains, act)? {
-            return Ok(y);
-        }
         let y = (x.contiguous()?.matmul(&self.weight.t()?)? * gain)?;
         let bias = match &self.bias {
             Some(bias) if lr_multiplier != 1. => Some((bias * lr_multiplier)?),

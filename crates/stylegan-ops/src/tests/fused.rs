@@ -5,7 +5,6 @@ use proptest::prelude::*;
 
 use super::{Normal, difference, values};
 use crate::fused::without_graph;
-use crate::nn::{FullyConnected, FullyConnectedConfig};
 use crate::*;
 
 /// Both forms add the same terms in different orders; in single precision, a sum of a few hundred products
@@ -84,27 +83,6 @@ proptest! {
         let expected = layer.composed().unwrap();
         let error = difference(&(change + &expected).unwrap(), &expected);
         prop_assert!(error < tolerance(dtype), "{error}");
-    }
-
-    #[test]
-    fn a_fully_connected_layer_without_a_graph_is_the_one_with_a_graph(
-        seed in any::<u64>(), single in any::<bool>(), n in 1usize..20, i in 1usize..600, o in 1usize..40, lr_multiplier in prop::sample::select(vec![1., 0.01]),
-        bias in any::<bool>(), lrelu in any::<bool>(),
-    ) {
-        let mut normal = Normal::new(seed).of(if single { DType::F32 } else { DType::F64 });
-        let (x, w, b) = (normal.tensor(&[n, i]), normal.tensor(&[o, i]), normal.tensor(&[o]));
-        let act = if lrelu { BiasAct::lrelu() } else { BiasAct::linear() };
-        let config = FullyConnectedConfig { bias, act, lr_multiplier, ..FullyConnectedConfig::new(i, o) };
-        let layer = |w: Tensor| {
-            let tensors = [("weight".to_string(), w), ("bias".to_string(), b.clone())];
-            FullyConnected::new(config, candle_nn::VarBuilder::from_tensors(tensors.into(), x.dtype(), &Device::Cpu))
-        };
-        let forward = |layer: FullyConnected| candle_nn::Module::forward(&layer, &x);
-        let fused = forward(layer(w.clone()).unwrap()).unwrap();
-        let composed = forward(layer(Var::from_tensor(&w).unwrap().into_inner()).unwrap()).unwrap();
-        prop_assert!(!fused.track_op() && composed.track_op());
-        let error = difference(&fused, &composed.detach());
-        prop_assert!(error < tolerance(x.dtype()), "{error}");
     }
 }
 
