@@ -419,9 +419,10 @@ fn a_growing_network_stands_where_it_was_saved() -> Result<()> {
     assert_eq!(file.g_ema.unwrap().lod.get(), 0.);
 
     let error = stylegan_import::import_bytes(&growing("progan_tf.pkl", 3.)?).unwrap_err();
+    // candle adds a backtrace where the environment asks for one.
     assert_eq!(
-        error.to_string(),
-        "Gs: lod: expected at most 2, the halvings from 16 to 4 pixels, got 3"
+        error.to_string().lines().next(),
+        Some("Gs: lod: expected at most 2, the halvings from 16 to 4 pixels, got 3")
     );
     Ok(())
 }

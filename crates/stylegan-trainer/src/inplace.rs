@@ -28,7 +28,7 @@ pub(crate) fn decay_towards(x: &Var, target: &Tensor, decay: f64) -> Result<()> 
             }
         });
     };
-    modify(x, |x| read(&target, |target| Ok(update(x, target))))
+    modify(x, |x| read(&target, |target| update(x, target)))?
 }
 
 /// The numbers of an [`adam_step`].
@@ -68,9 +68,9 @@ pub(crate) fn adam_step(x: &Var, m: &Var, v: &Var, g: &Tensor, n: AdamNumbers) -
                 }
             });
     };
-    modify(x, |x| {
-        modify(m, |m| modify(v, |v| read(&g, |g| Ok(update(x, m, v, g)))))
-    })
+    let with_gradient =
+        |x: &mut [f32], m: &mut [f32], v: &mut [f32]| read(&g, |g| update(x, m, v, g));
+    modify(x, |x| modify(m, |m| modify(v, |v| with_gradient(x, m, v))))???
 }
 
 /// The same updates by candle's ops, for devices without kernels of ours.
@@ -100,7 +100,7 @@ pub(crate) fn all_finite(x: &Tensor) -> Result<bool> {
     }
     let finite = |chunk: &[f32]| chunk.iter().all(|v| v.is_finite());
     read(&x.contiguous()?, |values| {
-        Ok(values.par_chunks(CHUNK).all(finite))
+        values.par_chunks(CHUNK).all(finite)
     })
 }
 
@@ -123,7 +123,7 @@ fn on_cpu(x: &Var) -> Result<bool> {
 }
 
 /// Calls `work` with the elements of a variable.
-fn modify<R>(x: &Var, work: impl FnOnce(&mut [f32]) -> Result<R>) -> Result<R> {
+fn modify<R>(x: &Var, work: impl FnOnce(&mut [f32]) -> R) -> Result<R> {
     let call = Modify(Cell::new(Some(work)), Cell::new(None));
     x.inplace_op1(&call)?;
     match call.1.take() {
@@ -133,10 +133,12 @@ fn modify<R>(x: &Var, work: impl FnOnce(&mut [f32]) -> Result<R>) -> Result<R> {
 }
 
 /// Calls `work` with the elements of a contiguous tensor.
-fn read<R>(x: &Tensor, work: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
+fn read<R>(x: &Tensor, work: impl FnOnce(&[f32]) -> R) -> Result<R> {
     let (storage, layout) = x.storage_and_layout();
     match (&*storage, layout.contiguous_offsets()) {
-        (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) => work(&values[start..end]),
+        (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) => {
+            Ok(work(&values[start..end]))
+        }
         _ => bail!("expected a contiguous f32 tensor on the CPU, got {layout:?}"),
     }
 }
@@ -144,7 +146,7 @@ fn read<R>(x: &Tensor, work: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
 /// A function that is called once with a variable's elements, and its result.
 struct Modify<F, R>(Cell<Option<F>>, Cell<Option<R>>);
 
-impl<R, F: FnOnce(&mut [f32]) -> Result<R>> InplaceOp1 for Modify<F, R> {
+impl<R, F: FnOnce(&mut [f32]) -> R> InplaceOp1 for Modify<F, R> {
     fn name(&self) -> &'static str {
         "parameter update"
     }
@@ -155,7 +157,7 @@ impl<R, F: FnOnce(&mut [f32]) -> Result<R>> InplaceOp1 for Modify<F, R> {
             bail!("{}: expected contiguous f32, got {layout:?}", self.name())
         };
         if let Some(work) = self.0.take() {
-            self.1.set(Some(work(&mut values[start..end])?));
+            self.1.set(Some(work(&mut values[start..end])));
         }
         Ok(())
     }

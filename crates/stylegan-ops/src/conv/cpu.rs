@@ -125,6 +125,17 @@ pub(crate) trait Fast: Sized {
         false
     }
 
+    /// Computes [`weight_gradient`] by another algorithm, if there is one for these sizes that pays.
+    fn weight_gradient(
+        _: &Geometry,
+        _: &[Self],
+        _: &[Self],
+        _: [Option<&[Self]>; 2],
+        _: &mut [Self],
+    ) -> bool {
+        false
+    }
+
     /// Computes a transposed convolution and the filter behind it as one convolution, if that pays.
     #[expect(clippy::too_many_arguments, reason = "those of two ops")]
     fn upsampled<E: Epilogue<Self>>(
@@ -167,6 +178,28 @@ impl Fast for f32 {
         chosen
     }
 
+    fn weight_gradient(
+        g: &Geometry,
+        x: &[f32],
+        y: &[f32],
+        [scale_x, scale_y]: [Option<&[f32]>; 2],
+        out: &mut [f32],
+    ) -> bool {
+        let Some((shape, strides)) = as_winograd_gradient(g) else {
+            return false;
+        };
+        let chosen = match algorithm() {
+            Algorithm::Auto => winograd::gradient_pays(&shape),
+            Algorithm::Direct => false,
+            Algorithm::Winograd => true,
+        };
+        if chosen {
+            let level = simd::level();
+            winograd::weight_gradient(level, &shape, (x, scale_x), (y, scale_y), strides, out);
+        }
+        chosen
+    }
+
     fn upsampled<E: Epilogue<f32>>(
         g: &Geometry,
         filter: &Filter,
@@ -191,6 +224,22 @@ impl Fast for f32 {
         }
         chosen
     }
+}
+
+/// A 3x3 convolution of stride 1, and the steps between the outputs and inputs of its weight.
+pub(super) fn as_winograd_gradient(g: &Geometry) -> Option<(winograd::Shape, [usize; 2])> {
+    if g.kernel != [3, 3] || g.config.stride != 1 {
+        return None;
+    }
+    let (y_stride, x_stride) = strides(g);
+    let shape = winograd::Shape {
+        n: g.n,
+        input: g.x,
+        output: g.y,
+        padding: g.config.padding,
+        gain: g.config.gain,
+    };
+    Some((shape, [y_stride, x_stride]))
 }
 
 /// A 3x3 convolution of stride 1, or the transpose of one, as Winograd's algorithm computes it.
@@ -432,6 +481,9 @@ pub(super) fn weight_gradient<T: Float>(
     [scale_x, scale_y]: [Option<&[T]>; 2],
     out: &mut [T],
 ) {
+    if T::weight_gradient(g, x, y, [scale_x, scale_y], out) {
+        return;
+    }
     let x = Picture {
         data: x,
         dims: g.x,

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::cpu::{as_upsampling, as_winograd, convolve};
+use super::cpu::{as_upsampling, as_winograd, as_winograd_gradient, convolve, weight_gradient};
 use super::{Conv2d, Derivative, Epilogue, Geometry, Plain, WeightLayout, winograd};
 use crate::simd::Level;
 use crate::upfirdn2d::{Filter, UpFirDn2d, upfirdn2d};
@@ -287,6 +287,68 @@ fn winograd_gives_the_same_bits_on_any_number_of_threads() -> Result<()> {
         };
         let one = run(1);
         assert!(one.iter().all(|y| y.is_finite()));
+        assert_eq!(one, run(2), "{case:?}");
+        assert_eq!(one, run(3), "{case:?}");
+    }
+    Ok(())
+}
+
+/// The cases of [`Case::all`], and one whose transformed tiles are taken in two parts.
+fn gradient_cases() -> Vec<Case> {
+    let large = Case {
+        size: [260, 261],
+        ..Case::all()[2]
+    };
+    let large = Case { n: 1, ..large };
+    [Case::all(), vec![large]].concat()
+}
+
+/// At every level, with a scale on either side and without. ERROR is the largest error here.
+#[test]
+fn weight_gradients_by_winograd_stay_close_to_f64() -> Result<()> {
+    for case in gradient_cases() {
+        let g = case.geometry()?;
+        let [x, y] = [g.x, g.y].map(|dims| waves(dims[0], g.n * dims.iter().product::<usize>()));
+        let [style_x, style_y] = [g.x, g.y].map(|dims| waves(3, g.n * dims[0]));
+        for (scale_x, scale_y) in [
+            (None, None),
+            (Some(&style_x[..]), None),
+            (None, Some(&style_y[..])),
+        ] {
+            let mut expected = vec![f64::NAN; case.inputs * case.outputs * 9];
+            let (wide_x, wide_y) = (scale_x.map(wide), scale_y.map(wide));
+            let scales = [wide_x.as_deref(), wide_y.as_deref()];
+            weight_gradient(&g, &wide(&x), &wide(&y), scales, &mut expected);
+            let (shape, strides) = as_winograd_gradient(&g).expect("3x3, stride 1");
+            for &level in Level::available() {
+                let mut got = vec![f32::NAN; expected.len()];
+                let (x, y) = ((&x[..], scale_x), (&y[..], scale_y));
+                winograd::weight_gradient(level, &shape, x, y, strides, &mut got);
+                let error = error(&got, &expected);
+                assert!(error < 8e-6, "{level:?} {case:?}: {error:e}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn weight_gradients_have_the_same_bits_on_any_number_of_threads() -> Result<()> {
+    for case in gradient_cases() {
+        let g = case.geometry()?;
+        let [x, y] = [g.x, g.y].map(|dims| waves(dims[0], g.n * dims.iter().product::<usize>()));
+        let (shape, strides) = as_winograd_gradient(&g).expect("3x3, stride 1");
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let mut out = vec![f32::NAN; case.inputs * case.outputs * 9];
+            let (level, x, y) = (Level::available()[0], (&x[..], None), (&y[..], None));
+            pool.expect("a pool").install(|| {
+                winograd::weight_gradient(level, &shape, x, y, strides, &mut out);
+            });
+            out
+        };
+        let one = run(1);
+        assert!(one.iter().all(|w| w.is_finite()));
         assert_eq!(one, run(2), "{case:?}");
         assert_eq!(one, run(3), "{case:?}");
     }

@@ -28,6 +28,7 @@
 //! Sources: Winograd, "Arithmetic Complexity of Computations" (1980); Lavin and Gray, "Fast Algorithms for
 //! Convolutional Neural Networks" (2016).
 
+mod gradient;
 mod plan;
 mod points;
 mod product;
@@ -42,6 +43,7 @@ use rayon::prelude::*;
 use super::epilogue::Epilogue;
 use crate::parallel::SharedOut;
 use crate::simd::{Lanes, Level, Scope, Scratch, WithLanes, Work, dispatch};
+pub(crate) use gradient::{pays as gradient_pays, weight_gradient};
 use plan::{Block, Plan};
 use product::Strides;
 use tiling::Tiles;

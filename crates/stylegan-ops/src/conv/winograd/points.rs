@@ -111,6 +111,35 @@ pub(super) fn weight<L: Lanes>(l: L, g: [L::Vector; 3]) -> [L::Vector; 6] {
     [first, p, minus_p, q, minus_q, g[2]]
 }
 
+/// `G g` for four taps.
+#[inline(always)]
+pub(super) fn four_taps<L: Lanes>(l: L, g: [L::Vector; 4]) -> [L::Vector; 6] {
+    let pair = |point: f64, divisor: f64| {
+        let square = point * point;
+        let powers = [1.0, point, square, point * square];
+        let powers = powers.map(|power| l.splat((power / divisor) as f32));
+        let even = l.mul_add(powers[2], g[2], l.mul(powers[0], g[0]));
+        let odd = l.mul_add(powers[3], g[3], l.mul(powers[1], g[1]));
+        (l.add(even, odd), l.sub(even, odd))
+    };
+    let ((p, minus_p), (q, minus_q)) = (pair(P, DIVISORS[1]), pair(Q, DIVISORS[3]));
+    let first = l.mul(l.splat((1.0 / DIVISORS[0]) as f32), g[0]);
+    [first, p, minus_p, q, minus_q, g[3]]
+}
+
+/// `A^T m` for three outputs.
+#[inline(always)]
+pub(super) fn three_outputs<L: Lanes>(l: L, m: [L::Vector; 6]) -> [L::Vector; 3] {
+    let [p, q, pp, qq] = [P, Q, PP, QQ].map(|x| l.splat(x as f32));
+    let (sum_p, difference_p) = (l.add(m[1], m[2]), l.sub(m[1], m[2]));
+    let (sum_q, difference_q) = (l.add(m[3], m[4]), l.sub(m[3], m[4]));
+    [
+        l.add(m[0], l.add(sum_p, sum_q)),
+        l.mul_add(p, difference_p, l.mul(q, difference_q)),
+        l.mul_add(pp, sum_p, l.mul_add(qq, sum_q, m[5])),
+    ]
+}
+
 /// `A^T m` for four outputs.
 #[inline(always)]
 pub(super) fn output<L: Lanes>(l: L, m: [L::Vector; 6]) -> [L::Vector; 4] {
@@ -283,6 +312,19 @@ mod tests {
             for (i, g) in g.iter().enumerate() {
                 close(weight[i], g[k]);
                 close(WEIGHT[i][k], g[k]);
+            }
+        }
+        let Matrices { at, g, .. } = matrices::<3, 4>();
+        for k in 0..6 {
+            let outputs = column(|m| three_outputs(Portable, m), k);
+            for (j, a) in at.iter().enumerate() {
+                assert_eq!(outputs[j], a[k].value(), "{j} {k}");
+            }
+        }
+        for k in 0..4 {
+            let taps = column(|g| four_taps(Portable, g), k);
+            for (i, g) in g.iter().enumerate() {
+                close(taps[i], g[k]);
             }
         }
     }
