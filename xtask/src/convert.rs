@@ -144,7 +144,7 @@ fn format_of(out: &Path) -> Result<Format> {
     }
 }
 
-/// Removes the networks that aren't wanted.
+/// Removes the networks that aren't wanted, and what is said of them.
 fn choose(only: &[Part], file: &mut Imported) -> Result<()> {
     let present = Part::ALL.into_iter().filter(|part| part.is_in(file));
     let present: Vec<Part> = present.collect();
@@ -159,6 +159,8 @@ fn choose(only: &[Part], file: &mut Imported) -> Result<()> {
     for part in present {
         if !only.is_empty() && !only.contains(&part) {
             part.remove_from(file);
+            let is_kept = |note: &String| !network::is_about(note, part.name());
+            file.notes.retain(is_kept);
         }
     }
     Ok(())

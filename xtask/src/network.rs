@@ -55,6 +55,12 @@ pub fn grown(side: usize, full: usize) -> String {
     format!("the network has grown to {side}x{side} of {full}x{full}")
 }
 
+/// Whether a note of the importer's is about one network; the public tools write its name in capitals.
+pub fn is_about(note: &str, network: &str) -> bool {
+    let name = note.split_once(": ").map(|(name, _)| name);
+    name.is_some_and(|name| name.eq_ignore_ascii_case(network))
+}
+
 /// The file itself, or the newest checkpoint of a run folder.
 fn find(network: &Path) -> Result<PathBuf> {
     ensure!(
@@ -68,7 +74,13 @@ fn find(network: &Path) -> Result<PathBuf> {
 /// The generator of a file that no training of ours has written.
 fn published(path: &Path, device: &Device, terminal: &Terminal) -> Result<TrainedGenerator> {
     let mut file = stylegan_import::import(path)?;
-    for note in &file.notes {
+    let unused = if file.g_ema.is_some() {
+        &["g", "d"][..]
+    } else {
+        &["d"]
+    };
+    let is_unused = |note: &&String| unused.iter().any(|network| is_about(note, network));
+    for note in file.notes.iter().filter(|note| !is_unused(note)) {
         terminal.line(&format!("note: {note}"));
     }
     let Some(mut network) = file.g_ema.take().or(file.g.take()) else {
@@ -147,6 +159,17 @@ fn growth_note(synthesis: &Synthesis) -> Option<String> {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn notes_say_which_network_they_are_about() {
+        let note = "G_ema: stored without an average w";
+        assert!(is_about(note, "g_ema"));
+        assert!(!is_about(note, "g"));
+        assert!(!is_about(
+            "12 bytes behind the pickle were passed over",
+            "g"
+        ));
+    }
 
     #[test]
     fn training_checkpoints_are_told_from_other_files() {
