@@ -1,12 +1,15 @@
 //! The command line of stylegan-rs: `cargo xtask train`, `generate`, `style-mixing`, `metrics`, `plot`,
-//! `bench` and `profile`.
+//! `inspect`, `convert`, `bench` and `profile`.
 //!
 //! Logs go to standard error, results (paths of what was written) to standard output.
 
 mod bench;
+mod convert;
 mod device;
 mod generate;
+mod inspect;
 mod metrics;
+mod network;
 mod pictures;
 mod plot;
 mod process;
@@ -56,6 +59,8 @@ enum Command {
     StyleMixing(style_mixing::Args),
     Metrics(metrics::Args),
     Plot(plot::Args),
+    Inspect(inspect::Args),
+    Convert(convert::Args),
     Bench(bench::Args),
     Profile(profile::Args),
 }
@@ -106,6 +111,8 @@ fn run(cli: &Cli, terminal: &Terminal) -> Result<()> {
         Command::StyleMixing(args) => style_mixing::run(args, terminal),
         Command::Metrics(args) => metrics::run(args, terminal),
         Command::Plot(args) => plot::run(args, terminal),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Convert(args) => convert::run(args, terminal),
         Command::Bench(args) => bench::run(args, &recorder, terminal),
         Command::Profile(args) => profile::run(args, &recorder, terminal),
     })

@@ -14,7 +14,7 @@ use stylegan_synthesis::NoiseMode;
 use stylegan_trainer::TrainedGenerator;
 
 use crate::device::DeviceChoice;
-use crate::pictures;
+use crate::network;
 use crate::print_result;
 use crate::progress::Terminal;
 
@@ -67,7 +67,7 @@ struct SwdArgs {
     )]
     fakes: Option<PathBuf>,
 
-    /// Checkpoint to make the pictures with, or a run folder for its newest one: seeds from 0, no
+    /// Network file to make the pictures with, or a run folder for its newest one: seeds from 0, no
     /// truncation, constant noise, and where it was trained with labels those of the reals
     #[arg(long, value_name = "FILE|RUN")]
     network: Option<PathBuf>,
@@ -136,7 +136,7 @@ fn dataset_and_network(
     terminal: &Terminal,
 ) -> Result<[PictureSet; 2]> {
     let device = args.device.open("metrics")?;
-    let generator = pictures::load(network, &device, terminal)?;
+    let generator = network::load(network, &device, terminal)?;
     let own = generator.config.synthesis.img_resolution;
     let resolution = args.resolution.unwrap_or(own);
     ensure!(

@@ -14,6 +14,7 @@ use stylegan_synthesis::{GeneratorConfig, Layers, NoiseMode, Synthesis};
 use stylegan_trainer::TrainedGenerator;
 
 use crate::device::DeviceChoice;
+use crate::network;
 use crate::print_result;
 use crate::progress::Terminal;
 
@@ -21,7 +22,7 @@ use crate::progress::Terminal;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Network")]
 pub struct TrainedArgs {
-    /// Checkpoint, or a run folder for its newest checkpoint
+    /// Network file of any format (.safetensors, .pkl, .pt), or a run folder for its newest checkpoint
     #[arg(long, value_name = "FILE|RUN")]
     pub network: PathBuf,
 
@@ -46,39 +47,13 @@ impl TrainedArgs {
     /// Loads the network for a command.
     pub fn open(&self, command: &str, terminal: &Terminal) -> Result<Trained> {
         let device = self.device.open(command)?;
-        let generator = load(&self.network, &device, terminal)?;
+        let generator = network::load(&self.network, &device, terminal)?;
         Ok(Trained {
             label: label(self.class, generator.config.c_dim, &device)?,
             generator,
             device,
         })
     }
-}
-
-/// Loads a network; one that has not grown up says so.
-pub fn load(network: &Path, device: &Device, terminal: &Terminal) -> Result<TrainedGenerator> {
-    let generator = TrainedGenerator::load(network, device)?;
-    if let Some(note) = growth_note(generator.network.synthesis()) {
-        terminal.line(&note);
-    }
-    Ok(generator)
-}
-
-fn growth_note(synthesis: &Synthesis) -> Option<String> {
-    let full = synthesis.config().img_resolution;
-    let lod = synthesis.lod();
-    match lod.resolution(full) {
-        _ if lod.get() == 0. => None,
-        side if side == full => Some(format!(
-            "note: the network is still growing: its {full}x{full} has not faded in completely"
-        )),
-        side => Some(format!("note: {}", grown(side, full))),
-    }
-}
-
-/// How far a network has come that will make larger pictures.
-pub fn grown(side: usize, full: usize) -> String {
-    format!("the network has grown to {side}x{side} of {full}x{full}")
 }
 
 /// Which network makes the pictures, and how.

@@ -52,6 +52,7 @@ use serde::Serialize;
 use stylegan_checkpoint::archive::Contents;
 use stylegan_checkpoint::pickle::Limits;
 use stylegan_discriminator::DiscriminatorConfig;
+use stylegan_ops::growing::Lod;
 use stylegan_synthesis::GeneratorConfig;
 
 pub use error::{ImportError, Result};
@@ -144,6 +145,24 @@ impl Imported {
     /// The generator to make pictures with: the average, or else the trained one.
     pub fn generator(&self) -> Option<&Network<GeneratorConfig>> {
         self.g_ema.as_ref().or(self.g.as_ref())
+    }
+
+    /// Places the networks at a level of detail. That of a training checkpoint follows from the schedule of the
+    /// training, which this crate doesn't read: its networks are at full resolution, with a note.
+    ///
+    /// # Errors
+    /// If a network doesn't grow, or not as far.
+    pub fn set_lod(&mut self, lod: Lod) -> Result<()> {
+        for (name, network) in [("g_ema", &mut self.g_ema), ("g", &mut self.g)] {
+            if let Some(network) = network {
+                network.set_lod(name, lod)?;
+            }
+        }
+        if let Some(network) = &mut self.d {
+            network.set_lod("d", lod)?;
+        }
+        self.notes.retain(|note| note != native::FULL_RESOLUTION);
+        Ok(())
     }
 }
 

@@ -18,6 +18,9 @@ use crate::{Extra, Family, Format, Imported};
 /// The form of training checkpoints that has every family.
 const FORMAT: u32 = 2;
 
+/// What is said of growing networks whose level of detail only their training knows.
+pub(crate) const FULL_RESOLUTION: &str = "a growing network: taken at its full resolution";
+
 /// The prefixes of the networks' tensors.
 const G_EMA: &str = "G_ema.";
 const G: &str = "G.";
@@ -127,7 +130,7 @@ pub(crate) fn import(bytes: &[u8]) -> Result<Imported> {
     let generator = g_ema.as_ref().or(g.as_ref()).map(|network| &network.config);
     let mut notes = Vec::new();
     if config.growing.is_some() {
-        notes.push("a growing network: taken at its full resolution".to_string());
+        notes.push(FULL_RESOLUTION.to_string());
     }
     let family = match (generator, &d) {
         (Some(generator), _) => family(generator),

@@ -71,18 +71,23 @@ impl<C: Config> Network<C> {
     /// # Errors
     /// If they aren't, naming all that is missing, unknown or of another shape.
     pub fn new(name: &str, config: C, tensors: Tensors, lod: Lod) -> Result<Self> {
-        let network = Self {
+        let mut network = Self {
             config,
             tensors,
             lod,
         };
-        let checked = load_network(&network.tensors, DType::F32, &Device::Cpu, |vb| {
-            C::at_lod(network.config.build(vb)?, lod)
+        network.set_lod(name, lod)?;
+        Ok(network)
+    }
+
+    /// Places it at a level of detail, which its tensors must be enough for.
+    pub(crate) fn set_lod(&mut self, name: &str, lod: Lod) -> Result<()> {
+        let checked = load_network(&self.tensors, DType::F32, &Device::Cpu, |vb| {
+            C::at_lod(self.config.build(vb)?, lod)
         });
-        match checked {
-            Ok(_) => Ok(network),
-            Err(source) => Err(ImportError::tensors(name, source)),
-        }
+        checked.map_err(|source| ImportError::tensors(name, source))?;
+        self.lod = lod;
+        Ok(())
     }
 
     /// The parameters that the network asks for, in another precision or on another device.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyhow::{Result, bail, ensure};
 use stylegan_synthesis::{Synthesis, SynthesisConfig};
 
-use crate::pictures::grown;
+use crate::network::grown;
 use crate::seeds::numbers;
 
 /// Styles by their scales, as in figure 3 of the StyleGAN paper, or by the numbers of their layers.

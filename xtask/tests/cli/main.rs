@@ -5,6 +5,7 @@ mod common;
 mod errors;
 mod feature_maps;
 mod metrics;
+mod networks;
 mod plot;
 mod runs;
 mod style_mixing;
