@@ -5,10 +5,8 @@ use std::ops::Range;
 use crate::kernel::Float;
 
 /// One tap of a kernel: output pixel `p` reads input pixel `p * step + (dy, dx)`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Tap {
-    /// The tap's index within the kernel.
-    pub(crate) kernel: usize,
     pub(crate) dy: isize,
     pub(crate) dx: isize,
 }
@@ -85,7 +83,7 @@ impl<'a, T: Float> Picture<'a, T> {
         tile: &Tile,
     ) -> Option<&'a [T]> {
         let [channels, h, w] = self.dims;
-        let plain = matches!(taps, [Tap { dy: 0, dx: 0, .. }]) && step == 1 && self.scale.is_none();
+        let plain = matches!(taps, [Tap { dy: 0, dx: 0 }]) && step == 1 && self.scale.is_none();
         let inside = tile.columns == w && tile.rows.end <= h;
         (plain && inside && tile.samples.len() == 1).then(|| {
             let plane = tile.samples.start * channels + channel;
@@ -125,7 +123,7 @@ impl Span {
     }
 }
 
-/// Fills `matrix`, `[channels * taps, pixels of the tile]`, with the pixels under the taps; zero
+/// Fills `matrix`, `[taps * channels, pixels of the tile]`, with the pixels under the taps; zero
 /// outside the picture.
 #[inline(always)]
 pub(crate) fn gather<T: Float>(
@@ -138,6 +136,10 @@ pub(crate) fn gather<T: Float>(
     matrix: &mut [T],
 ) {
     let [_, h, w] = picture.dims;
+    // Rows that are padded to the length of the output's move as one plane.
+    let pitch = if step == 1 { w.max(tile.columns) } else { w };
+    let in_place = step == 1 && pitch == w && picture.scale.is_none();
+    let count = channels.len();
     let spans: Vec<Span> = taps
         .iter()
         .map(|tap| Span::new(tap.dx, step, w, tile.columns))
@@ -160,16 +162,16 @@ pub(crate) fn gather<T: Float>(
         for (j, sample) in tile.samples.clone().enumerate() {
             let (plane, scale) = picture.plane(sample, channel);
             let rows = &plane[top * w..bottom.max(top) * w];
-            let rows = match step == 1 && picture.scale.is_none() {
+            let rows = match in_place {
                 true => rows,
-                false => prepare(rows, w, step, scale, buffer),
+                false => prepare(rows, [w, pitch], step, scale, buffer),
             };
             for (t, (tap, span)) in taps.iter().zip(&spans).enumerate() {
-                let start = (i * taps.len() + t) * pixels + j * sample_pixels;
+                let start = (t * count + i) * pixels + j * sample_pixels;
                 let out = &mut matrix[start..start + sample_pixels];
                 let first_row = (tile.rows.start * step) as isize + tap.dy - top as isize;
-                if step == 1 && tile.columns == w {
-                    shift_plane(rows, w, first_row, tap.dx, out);
+                if step == 1 && tile.columns == pitch {
+                    shift_plane(rows, pitch, first_row, tap.dx, out);
                 } else {
                     shift_rows(rows, w, first_row, step, span, tile.columns, out);
                 }
@@ -178,26 +180,30 @@ pub(crate) fn gather<T: Float>(
     }
 }
 
-/// Scales rows, and sorts their pixels by residue of the column modulo `step`.
+/// Scales rows of `w` pixels, pads them with zeros to `pitch` pixels, and sorts their pixels by residue of the
+/// column modulo `step`.
 #[inline(always)]
 fn prepare<'a, T: Float>(
     rows: &[T],
-    w: usize,
+    [w, pitch]: [usize; 2],
     step: usize,
     scale: T,
     buffer: &'a mut Plane<T>,
 ) -> &'a [T] {
-    if buffer.len() < rows.len() {
-        buffer.resize(rows.len(), T::zero());
+    let len = rows.len() / w.max(1) * pitch;
+    if buffer.len() < len {
+        buffer.resize(len, T::zero());
     }
-    let buffer = &mut buffer[..rows.len()];
-    if step == 1 {
+    let buffer = &mut buffer[..len];
+    if step == 1 && pitch == w {
         for (to, &from) in buffer.iter_mut().zip(rows) {
             *to = from * scale;
         }
         return buffer;
     }
-    for (to, from) in buffer.chunks_exact_mut(w).zip(rows.chunks_exact(w)) {
+    for (to, from) in buffer.chunks_exact_mut(pitch).zip(rows.chunks_exact(w)) {
+        let (to, padding) = to.split_at_mut(w);
+        padding.fill(T::zero());
         let mut to = to.iter_mut();
         for residue in 0..step.min(w) {
             for (&from, to) in from[residue..].iter().step_by(step).zip(&mut to) {

@@ -1,10 +1,10 @@
 //! The convolution family on the CPU: the choice of the algorithm, and the direct form as matrix products over
 //! tiles. (3x3 convolutions of stride 1 and upsampling ones have another form in `winograd`.)
 //!
-//! In the direct form, a pass gathers, for a tile of output pixels, the input pixels under every tap into a
-//! matrix that fits the cache, and multiplies it with the weight. A convolution is one pass. A transposed
-//! convolution of stride s is s * s passes, one per phase of the output grid, each with the taps that
-//! reach it, so no product with an inserted zero is ever computed.
+//! The direct form gathers, for a tile of output pixels, the input pixels under every tap into a matrix that fits
+//! the cache, and multiplies it with the weight. In a transposed convolution of stride s, a tile is one of cells
+//! of s * s output pixels, and each of these phases of the output grid is multiplied with the rows of the matrix
+//! that belong to the taps that reach it, so no product with an inserted zero is ever computed.
 //!
 //! Tiles depend on sizes only and every output element is computed by one task: results are the same
 //! on any number of threads.
@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use super::choice::{Algorithm, algorithm};
 use super::winograd::{self, Kernels, Upsampling};
 use super::{Derivative, Epilogue, Geometry, WeightLayout};
-use crate::gather::{Picture, Plane, Tap, gather, tiles};
+use crate::gather::{Picture, Plane, Tap, Tile, gather, tiles};
 use crate::gemm::{Matrix, MatrixMut, multiply};
 use crate::kernel::Float;
 use crate::parallel::{SharedOut, planes, wide};
@@ -30,62 +30,94 @@ const TASKS: usize = 16;
 /// The smallest block of channels that is worth a product of its own.
 const CHANNEL_BLOCK: usize = 16;
 
-/// The output pixels `start + step * j` of both axes, and the taps that reach them.
-struct Pass {
-    taps: Vec<Tap>,
-    start: [usize; 2],
+/// Output pixels as cells of `step * step` phases: phase `(a, b)` of cell `j` is pixel `step * j + (a, b)`.
+struct Grid {
     step: usize,
+    /// Rows and columns of cells.
     size: [usize; 2],
+    /// The input pixels that any phase of a cell reads, in the order in which they are gathered.
+    taps: Vec<Tap>,
+    /// What each phase sums.
+    phases: Vec<Vec<Run>>,
+    /// The index within the kernel of every tap of every run.
+    kernel: Vec<usize>,
 }
 
-/// One pass for a convolution, one per phase for a transposed one.
-fn passes(g: &Geometry, by: Derivative) -> Vec<Pass> {
-    let [kh, kw] = g.kernel;
-    let (stride, padding) = (g.config.stride, g.config.padding as isize);
-    let kernel = || (0..kh).flat_map(move |ky| (0..kw).map(move |kx| (ky, kx)));
-    if by == Derivative::Y {
-        let tap = |(ky, kx)| Tap {
-            kernel: ky * kw + kx,
-            dy: ky as isize - padding,
-            dx: kx as isize - padding,
+/// Gathered taps that follow each other, and so do the weights of a phase for them.
+struct Run {
+    tap: usize,
+    kernel: usize,
+    len: usize,
+}
+
+impl Grid {
+    fn new(g: &Geometry, by: Derivative) -> Self {
+        let (stride, padding) = (g.config.stride, g.config.padding as isize);
+        let (step, [_, rows, columns]) = match by {
+            Derivative::Y => (1, g.y),
+            Derivative::X => (stride, g.x),
         };
-        return vec![Pass {
-            taps: kernel().map(tap).collect(),
-            start: [0, 0],
-            step: 1,
-            size: [g.y[1], g.y[2]],
-        }];
-    }
-    // Output pixel a + stride * j is reached by tap k from input pixel j + (a + padding - k) / stride.
-    let offset = |a: usize, k: usize| {
-        let distance = a as isize + padding - k as isize;
-        (distance.rem_euclid(stride as isize) == 0).then(|| distance.div_euclid(stride as isize))
-    };
-    let pass = |start: [usize; 2]| {
-        let tap = |(ky, kx)| {
-            Some(Tap {
-                kernel: ky * kw + kx,
-                dy: offset(start[0], ky)?,
-                dx: offset(start[1], kx)?,
-            })
+        // Output pixel a + stride * j is reached by tap k from input pixel j + (a + padding - k) / stride.
+        let offset = |a: usize, k: usize| match by {
+            Derivative::Y => Some(k as isize - padding),
+            Derivative::X => {
+                let distance = a as isize + padding - k as isize;
+                let whole = distance.rem_euclid(stride as isize) == 0;
+                whole.then(|| distance.div_euclid(stride as isize))
+            }
         };
-        let size = [0, 1].map(|axis| (g.x[axis + 1].saturating_sub(start[axis])).div_ceil(stride));
-        Pass {
-            taps: kernel().filter_map(tap).collect(),
-            start,
-            step: stride,
-            size,
+        let of_phase = |[a, b]: [usize; 2]| {
+            let tap = |(index, [ky, kx]): (usize, [usize; 2])| {
+                let (dy, dx) = (offset(a, ky)?, offset(b, kx)?);
+                Some((index, Tap { dy, dx }))
+            };
+            let taps = pairs(g.kernel).enumerate().filter_map(tap);
+            taps.collect::<Vec<_>>()
+        };
+        let mut phases: Vec<Vec<(usize, Tap)>> = pairs([step, step]).map(of_phase).collect();
+        // Row by row, from left to right and back in turn: the four phases of a 3x3 kernel of stride 2 sum one
+        // run each.
+        let place = |tap: &Tap| (-tap.dy, if tap.dy % 2 == 0 { tap.dx } else { -tap.dx });
+        let mut taps: Vec<Tap> = phases.iter().flatten().map(|(_, tap)| *tap).collect();
+        taps.sort_by_key(place);
+        taps.dedup();
+        let mut kernel = Vec::new();
+        let mut runs = |phase: &mut Vec<(usize, Tap)>| {
+            phase.sort_by_key(|(_, tap)| place(tap));
+            let mut runs: Vec<Run> = Vec::new();
+            for (index, tap) in phase {
+                let tap = taps.partition_point(|other| place(other) < place(tap));
+                match runs.last_mut() {
+                    Some(run) if run.tap + run.len == tap => run.len += 1,
+                    _ => runs.push(Run {
+                        tap,
+                        kernel: kernel.len(),
+                        len: 1,
+                    }),
+                }
+                kernel.push(*index);
+            }
+            runs
+        };
+        let phases = phases.iter_mut().map(&mut runs).collect();
+        Self {
+            step,
+            size: [rows.div_ceil(step), columns.div_ceil(step)],
+            taps,
+            phases,
+            kernel,
         }
-    };
-    let phases = (0..stride).flat_map(|a| (0..stride).map(move |b| [a, b]));
-    phases
-        .map(pass)
-        .filter(|p| !p.taps.is_empty() && p.size[0] * p.size[1] > 0)
-        .collect()
+    }
 }
 
-/// The weight as a matrix `[output channels, input channels * taps]`.
-fn weight_matrix<T: Float>(g: &Geometry, by: Derivative, w: &[T], taps: &[Tap]) -> Vec<T> {
+/// All pairs of indices below the sizes, row by row.
+fn pairs([rows, columns]: [usize; 2]) -> impl Iterator<Item = [usize; 2]> {
+    (0..rows).flat_map(move |row| (0..columns).map(move |column| [row, column]))
+}
+
+/// The weight as a matrix `[output channels, taps * input channels]`, for taps by their index within the
+/// kernel.
+fn weight_matrix<T: Float>(g: &Geometry, by: Derivative, w: &[T], kernel: &[usize]) -> Vec<T> {
     let ([outputs, ..], [inputs, ..]) = match by {
         Derivative::Y => (g.y, g.x),
         Derivative::X => (g.x, g.y),
@@ -97,13 +129,13 @@ fn weight_matrix<T: Float>(g: &Geometry, by: Derivative, w: &[T], taps: &[Tap]) 
     } else {
         (area, outputs * area)
     };
-    let columns = inputs * taps.len();
+    let columns = inputs * kernel.len();
     let mut matrix = vec![T::zero(); outputs * columns];
     planes(&mut matrix, columns, |output, row| {
-        for (input, row) in row.chunks_exact_mut(taps.len()).enumerate() {
-            let start = output * output_stride + input * input_stride;
-            for (to, tap) in row.iter_mut().zip(taps) {
-                *to = w[start + tap.kernel];
+        for (row, tap) in row.chunks_exact_mut(inputs).zip(kernel) {
+            let from = w[output * output_stride + tap..].iter();
+            for (to, &value) in row.iter_mut().zip(from.step_by(input_stride)) {
+                *to = value;
             }
         }
     });
@@ -338,7 +370,7 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
     if T::convolve(g, by, input, w, scale, epilogue, out) {
         return;
     }
-    let (from, [outputs, out_h, out_w], step) = match by {
+    let (from, [outputs, out_h, out_w], stride) = match by {
         Derivative::Y => (g.x, g.y, g.config.stride),
         Derivative::X => (g.y, g.x, 1),
     };
@@ -347,129 +379,144 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
         dims: from,
         scale,
     };
-    let passes = passes(g, by);
-    // With one pass the tasks finish their own values; the phases of a plane are finished together.
-    let alone = matches!(passes.as_slice(), [Pass { step: 1, .. }]);
-    // Pixels that no tap reaches, where the kernel is smaller than the stride.
-    let reached: usize = passes.iter().map(|p| p.size[0] * p.size[1]).sum();
-    if reached < out_h * out_w || from[0] == 0 {
-        out.fill(T::zero());
-    }
-    let weights: Vec<Vec<T>> = passes
-        .iter()
-        .map(|pass| weight_matrix(g, by, w, &pass.taps))
-        .collect();
-    let mut tasks = Vec::new();
-    for (pass, weight) in passes.iter().zip(&weights) {
-        let depth = from[0] * pass.taps.len();
-        for tile in tiles(
-            g.n,
-            pass.size,
-            (TILE_ELEMENTS / depth.max(1)).clamp(64, 1024),
-        ) {
-            tasks.push((pass, weight, tile));
-        }
-    }
-    let block = channel_block(outputs, tasks.len());
-    let blocks = (0..tasks.len()).flat_map(|task| {
-        (0..outputs)
-            .step_by(block)
-            .map(move |c| (task, c..(c + block).min(outputs)))
+    let inputs = from[0];
+    let grid = Grid::new(g, by);
+    let (step, depth) = (grid.step, inputs * grid.taps.len());
+    let columns = inputs * grid.kernel.len();
+    let weight = weight_matrix(g, by, w, &grid.kernel);
+    let target = (TILE_ELEMENTS / depth.max(1)).clamp(64, 1024);
+    let tiles = tiles(g.n, grid.size, target);
+    let block = channel_block(outputs, tiles.len());
+    let tasks = tiles.iter().flat_map(|tile| {
+        let blocks = (0..outputs).step_by(block);
+        blocks.map(move |c| (tile, c..(c + block).min(outputs)))
     });
-    let blocks: Vec<(usize, Range<usize>)> = blocks.collect();
-    let shared = SharedOut::new(&mut *out);
-    blocks
-        .into_par_iter()
-        .for_each_init(Scratch::new, |scratch, (task, channels)| {
-            let (pass, weight, tile) = &tasks[task];
-            let depth = from[0] * pass.taps.len();
-            let pixels = tile.pixels();
-            let gathered = match input.in_place(0, &pass.taps, step, tile) {
-                Some(data) => Matrix::new(data, depth, pixels, from[1] * from[2]),
-                None => {
-                    let matrix = sized(&mut scratch.gathered, depth * pixels);
-                    wide(
-                        #[inline(always)]
-                        || {
-                            gather(
-                                &input,
-                                0..from[0],
-                                &pass.taps,
-                                step,
-                                tile,
-                                &mut scratch.plane,
-                                matrix,
-                            )
-                        },
-                    );
-                    Matrix::new(matrix, depth, pixels, pixels)
+    let tasks: Vec<(&Tile, Range<usize>)> = tasks.collect();
+    let plane = out_h * out_w;
+    let shared = SharedOut::new(out);
+    let task = |scratch: &mut Scratch<T>, (tile, channels): (&Tile, Range<usize>)| {
+        let pixels = tile.pixels();
+        let (gathered, pitch) = match input.in_place(0, &grid.taps, stride, tile) {
+            Some(data) => (data, from[1] * from[2]),
+            None => {
+                let matrix = sized(&mut scratch.gathered, depth * pixels);
+                wide(
+                    #[inline(always)]
+                    || {
+                        let buffer = &mut scratch.plane;
+                        gather(&input, 0..inputs, &grid.taps, stride, tile, buffer, matrix)
+                    },
+                );
+                (&*matrix, pixels)
+            }
+        };
+        // The first pixels of the tile, of one phase in all channels.
+        let multiply = |out: &mut MatrixMut<T>, runs: &[Run], pixels: usize| {
+            for (i, run) in runs.iter().enumerate() {
+                let weight = &weight[channels.start * columns + run.kernel * inputs..];
+                let depth = run.len * inputs;
+                let weight = Matrix::new(weight, channels.len(), depth, columns);
+                let gathered = &gathered[run.tap * inputs * pitch..];
+                let gathered = Matrix::new(gathered, depth, pixels, pitch);
+                multiply(out, weight, gathered, g.config.gain, i > 0);
+            }
+        };
+        // The rows of the tile's cells are one run of pixels in every plane.
+        let rows = tile.rows.start * step..(tile.rows.end * step).min(out_h);
+        let first_pixel = rows.start * out_w;
+        let start =
+            |sample: usize, channel: usize| (sample * outputs + channel) * plane + first_pixel;
+        let run = |sample: usize, channel: usize| {
+            let pointer = shared.at(start(sample, channel), rows.len() * out_w);
+            // SAFETY: inside the result, as `at` checked. Tasks differ in tile or channels, and tiles do not
+            // overlap, so no other task accesses these pixels; this one holds one run at a time, and writes
+            // through no other pointer meanwhile.
+            unsafe { std::slice::from_raw_parts_mut(pointer, rows.len() * out_w) }
+        };
+        if let ([runs], [sample]) = (&grid.phases[..], [tile.samples.start])
+            && tile.samples.len() == 1
+        {
+            let len = (channels.len() - 1) * plane + pixels;
+            let pointer = shared.at(start(sample, channels.start), len);
+            // SAFETY: as above, of all channels; no run is held yet.
+            let mut product =
+                unsafe { MatrixMut::from_ptr(pointer, channels.len(), pixels, plane) };
+            multiply(&mut product, runs, pixels);
+            if !E::EMPTY {
+                for channel in channels.clone() {
+                    epilogue.finish(sample, channel, first_pixel, run(sample, channel));
                 }
+            }
+            return;
+        }
+        let product = sized(
+            &mut scratch.product,
+            grid.phases.len() * channels.len() * pixels,
+        );
+        let phases = product.chunks_exact_mut(channels.len() * pixels);
+        for ((phase, runs), product) in grid.phases.iter().enumerate().zip(phases) {
+            if runs.is_empty() {
+                product.fill(T::zero());
+                continue;
+            }
+            // The last row of cells may lie outside the picture in this phase.
+            let reached = (out_h - (phase / step).min(out_h)).div_ceil(step);
+            let used = match tile.samples.len() {
+                1 => reached.min(tile.rows.end).saturating_sub(tile.rows.start) * tile.columns,
+                _ => pixels,
             };
-            let weight = Matrix::new(
-                &weight[channels.start * depth..channels.end * depth],
-                channels.len(),
-                depth,
-                depth,
-            );
-            let plane = out_h * out_w;
-            let first = |sample: usize| (sample * outputs + channels.start) * plane;
-            if pass.step == 1 && tile.samples.len() == 1 {
-                let start = first(tile.samples.start) + tile.rows.start * out_w;
-                let pointer = shared.at(start, (channels.len() - 1) * plane + pixels);
-                // SAFETY: `at` checked that all rows are inside the result. Tasks differ in tile or channels,
-                // and tiles of one pass do not overlap, so no other task writes to these pixels.
-                let mut product =
-                    unsafe { MatrixMut::from_ptr(pointer, channels.len(), pixels, plane) };
-                multiply(&mut product, weight, gathered, g.config.gain, false);
-                if alone && !E::EMPTY {
-                    let sample = tile.samples.start;
-                    for (channel, to) in channels.zip((start..).step_by(plane)) {
-                        let pointer = shared.at(to, pixels);
-                        // SAFETY: as above; the product that wrote to these pixels is done.
-                        let row = unsafe { std::slice::from_raw_parts_mut(pointer, pixels) };
-                        epilogue.finish(sample, channel, tile.rows.start * out_w, row);
+            let mut product = MatrixMut::new(product, channels.len(), used, pixels);
+            multiply(&mut product, runs, used);
+        }
+        let product = &*product;
+        let of_plane = tile.rows.len() * tile.columns;
+        let planes = channels
+            .clone()
+            .flat_map(|c| tile.samples.clone().map(move |n| (n, c)));
+        for (i, (sample, channel)) in planes.enumerate() {
+            let run = run(sample, channel);
+            wide(
+                #[inline(always)]
+                || {
+                    for (row, out) in run.chunks_exact_mut(out_w).enumerate() {
+                        let first = i * of_plane + row / step * tile.columns;
+                        let cells = |phase: usize| {
+                            let phase = row % step * step + phase;
+                            &product[phase * channels.len() * pixels + first..][..tile.columns]
+                        };
+                        interleave(out, step, cells);
                     }
-                }
-                return;
-            }
-            let product = sized(&mut scratch.product, channels.len() * pixels);
-            multiply(
-                &mut MatrixMut::new(product, channels.len(), pixels, pixels),
-                weight,
-                gathered,
-                g.config.gain,
-                false,
+                },
             );
-            if alone && !E::EMPTY {
-                // Whole samples: a tile of rows belongs to one sample, which was written in place above.
-                let runs = product.chunks_exact_mut(tile.rows.len() * tile.columns);
-                let of = channels
-                    .clone()
-                    .flat_map(|c| tile.samples.clone().map(move |n| (n, c)));
-                for ((sample, channel), run) in of.zip(runs) {
-                    epilogue.finish(sample, channel, tile.rows.start * out_w, run);
-                }
+            if !E::EMPTY {
+                epilogue.finish(sample, channel, first_pixel, run);
             }
-            let mut segments = product.chunks_exact(tile.columns);
-            for channel in 0..channels.len() {
-                for sample in tile.samples.clone() {
-                    for (row, segment) in tile.rows.clone().zip(&mut segments) {
-                        let row = pass.start[0] + row * pass.step;
-                        let start = first(sample) + channel * plane + row * out_w + pass.start[1];
-                        let to = shared.at(start, (tile.columns - 1) * pass.step + 1);
-                        for (column, &value) in segment.iter().enumerate() {
-                            // SAFETY: inside the checked range; passes write to different phases of the grid,
-                            // tasks of one pass to different pixels or channels.
-                            unsafe { *to.add(column * pass.step) = value };
-                        }
-                    }
-                }
+        }
+    };
+    tasks.into_par_iter().for_each_init(Scratch::new, task);
+}
+
+/// Fills a row with one element of each phase in turn, as far as it goes.
+#[inline(always)]
+fn interleave<'a, T: Float>(row: &mut [T], step: usize, phase: impl Fn(usize) -> &'a [T]) {
+    if let (1, from) = (step, phase(0)) {
+        return row.copy_from_slice(from);
+    }
+    if step != 2 {
+        for start in 0..step.min(row.len()) {
+            for (to, &from) in row[start..].iter_mut().step_by(step).zip(phase(start)) {
+                *to = from;
             }
-        });
-    if !alone && !E::EMPTY {
-        planes(out, out_h * out_w, |plane, out| {
-            epilogue.finish(plane / outputs, plane % outputs, 0, out);
-        });
+        }
+        return;
+    }
+    let (even, odd) = (phase(0), phase(1));
+    let (pairs, last) = row.as_chunks_mut::<2>();
+    if let ([to], Some(&from)) = (last, even.last()) {
+        *to = from;
+    }
+    for ((pair, &even), &odd) in pairs.iter_mut().zip(even).zip(odd) {
+        *pair = [even, odd];
     }
 }
 
@@ -489,10 +536,13 @@ pub(super) fn weight_gradient<T: Float>(
         dims: g.x,
         scale: scale_x,
     };
-    let Some(Pass { taps, size, .. }) = passes(g, Derivative::Y).pop() else {
-        out.fill(T::zero());
-        return;
+    let padding = g.config.padding as isize;
+    let tap = |[ky, kx]: [usize; 2]| Tap {
+        dy: ky as isize - padding,
+        dx: kx as isize - padding,
     };
+    let taps: Vec<Tap> = pairs(g.kernel).map(tap).collect();
+    let size = [g.y[1], g.y[2]];
     let y = pixels_first(y, g.y, scale_y);
     let [y_channels, x_channels] = [g.y[0], g.x[0]];
     let x_block = x_channels.div_ceil(TASKS).max(CHANNEL_BLOCK / 2);
@@ -511,8 +561,13 @@ pub(super) fn weight_gradient<T: Float>(
     let depth = |channels: &Range<usize>| channels.len() * taps.len();
     let widest = x_block.min(x_channels) * taps.len() + y_block;
     let tiles = tiles(g.n, size, (TILE_ELEMENTS / widest).clamp(128, 4096));
-    let product = |scratch: &mut Scratch<T>, (inputs, outputs): &(Range<usize>, Range<usize>)| {
-        let rows = depth(inputs);
+    let (y_stride, x_stride) = match g.config.layout {
+        WeightLayout::YX => (x_channels * taps.len(), taps.len()),
+        WeightLayout::XY => (taps.len(), y_channels * taps.len()),
+    };
+    let shared = SharedOut::new(out);
+    let task = |scratch: &mut Scratch<T>, (inputs, outputs): (Range<usize>, Range<usize>)| {
+        let rows = depth(&inputs);
         let mut sum = vec![T::zero(); rows * outputs.len()];
         for (i, tile) in tiles.iter().enumerate() {
             let pixels = tile.pixels();
@@ -543,23 +598,18 @@ pub(super) fn weight_gradient<T: Float>(
             let mut sum = MatrixMut::new(&mut sum, rows, outputs.len(), outputs.len());
             multiply(&mut sum, gathered, gradient, g.config.gain, i > 0);
         }
-        sum
-    };
-    let sums: Vec<Vec<T>> = blocks.par_iter().map_init(Scratch::new, product).collect();
-    let (y_stride, x_stride) = match g.config.layout {
-        WeightLayout::YX => (x_channels * taps.len(), taps.len()),
-        WeightLayout::XY => (taps.len(), y_channels * taps.len()),
-    };
-    for ((inputs, outputs), sum) in blocks.iter().zip(&sums) {
-        let mut rows = sum.chunks_exact(outputs.len());
-        for input in inputs.clone() {
-            for (tap, row) in (0..taps.len()).zip(&mut rows) {
-                for (output, &value) in outputs.clone().zip(row) {
-                    out[output * y_stride + input * x_stride + tap] = value;
+        for output in outputs.clone() {
+            for (i, input) in inputs.clone().enumerate() {
+                let to = shared.at(output * y_stride + input * x_stride, taps.len());
+                let rows = sum[i * outputs.len() + output - outputs.start..].iter();
+                for (tap, &value) in rows.step_by(inputs.len() * outputs.len()).enumerate() {
+                    // SAFETY: `tap` is one of those checked; tasks differ in inputs or outputs.
+                    unsafe { *to.add(tap) = value };
                 }
             }
         }
-    }
+    };
+    blocks.into_par_iter().for_each_init(Scratch::new, task);
 }
 
 /// A batch of pictures as `[N, H*W, C]`, with an optional scale `[N,C]`: the order in which a matrix

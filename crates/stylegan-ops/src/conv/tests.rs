@@ -61,6 +61,103 @@ fn the_epilogue_finishes_every_pixel_once() -> Result<()> {
     Ok(())
 }
 
+/// The three derivatives of the form that the module defines, summed pixel by pixel: all phases of grids of
+/// odd and even sizes, tiles of rows and of samples, kernels that are smaller than the stride.
+#[test]
+fn the_direct_form_sums_what_its_definition_says() -> Result<()> {
+    let cases = [
+        ([2, 3, 9, 11], 4, [3, 3], 2, 0),
+        ([5, 2, 8, 6], 20, [3, 3], 2, 1),
+        ([1, 70, 33, 41], 33, [3, 3], 2, 0),
+        ([3, 70, 5, 4], 40, [3, 3], 2, 1),
+        ([2, 3, 12, 7], 5, [2, 5], 2, 1),
+        ([2, 3, 12, 9], 5, [4, 4], 3, 2),
+        ([3, 2, 10, 8], 3, [1, 2], 3, 0),
+        ([2, 5, 7, 13], 6, [5, 3], 1, 2),
+        ([2, 90, 23, 30], 17, [1, 1], 1, 0),
+        ([2, 3, 1, 5], 2, [1, 3], 2, 0),
+    ];
+    for (case, ([n, i, h, w], o, [kh, kw], stride, padding)) in cases.into_iter().enumerate() {
+        let config = Conv2d {
+            stride,
+            padding,
+            gain: 0.7,
+            layout: [WeightLayout::YX, WeightLayout::XY][case % 2],
+        };
+        let (a, b) = [(o, i), (i, o)][case % 2];
+        let weight = Tensor::zeros((a, b, kh, kw), DType::F64, &Device::Cpu)?;
+        let picture = Tensor::zeros((n, i, h, w), DType::F64, &Device::Cpu)?;
+        let g = Geometry::of_conv(&picture, &weight, &config)?;
+        let [_, y_h, y_w] = g.y;
+        let x = wide(&waves(1, n * i * h * w));
+        let y = wide(&waves(2, n * o * y_h * y_w));
+        let weight = wide(&waves(3, o * i * kh * kw));
+        let (x_scale, y_scale) = (wide(&waves(4, n * i)), wide(&waves(5, n * o)));
+        let mut by_y = vec![0.0; y.len()];
+        let mut by_x = vec![0.0; x.len()];
+        let mut by_w = vec![0.0; weight.len()];
+        for (n, o, i) in
+            (0..n).flat_map(|n| (0..o).flat_map(move |o| (0..i).map(move |i| (n, o, i))))
+        {
+            let (x_plane, y_plane) = (n * g.x[0] + i, n * g.y[0] + o);
+            let kernel = [o * g.x[0] + i, i * g.y[0] + o][case % 2];
+            for at in 0..y_h * y_w * kh * kw {
+                let (p, k) = (at / (kh * kw), at % (kh * kw));
+                let row = (p / y_w * stride + k / kw).checked_sub(padding);
+                let column = (p % y_w * stride + k % kw).checked_sub(padding);
+                let (Some(row), Some(column)) = (row, column) else {
+                    continue;
+                };
+                if row >= h || column >= w {
+                    continue;
+                }
+                let q = x_plane * h * w + row * w + column;
+                let p = y_plane * y_h * y_w + p;
+                let k = kernel * kh * kw + k;
+                by_y[p] += 0.7 * weight[k] * x_scale[x_plane] * x[q];
+                by_x[q] += 0.7 * weight[k] * y_scale[y_plane] * y[p];
+                by_w[k] += 0.7 * x_scale[x_plane] * x[q] * y[p];
+            }
+        }
+        let check = |name: &str, got: &[f64], expected: &[f64]| {
+            let largest = expected.iter().fold(0.0, |m: f64, e| m.max(e.abs()));
+            for (at, (got, expected)) in got.iter().zip(expected).enumerate() {
+                let error = (got - expected).abs();
+                assert!(
+                    error <= 1e-13 * largest,
+                    "{name} {g:?} at {at}: {got} instead of {expected}"
+                );
+            }
+        };
+        let mut got = vec![f64::NAN; y.len()];
+        convolve(
+            &g,
+            Derivative::Y,
+            &x,
+            &weight,
+            Some(&x_scale),
+            &Plain,
+            &mut got,
+        );
+        check("y", &got, &by_y);
+        let mut got = vec![f64::NAN; x.len()];
+        convolve(
+            &g,
+            Derivative::X,
+            &y,
+            &weight,
+            Some(&y_scale),
+            &Plain,
+            &mut got,
+        );
+        check("x", &got, &by_x);
+        let mut got = vec![f64::NAN; weight.len()];
+        weight_gradient(&g, &x, &y, [Some(&x_scale), None], &mut got);
+        check("weight", &got, &by_w);
+    }
+    Ok(())
+}
+
 fn waves(seed: usize, count: usize) -> Vec<f32> {
     let wave = |i: usize| ((i * i % 8191) as f64 * 0.37 + (i + seed) as f64).sin() as f32;
     (0..count).map(wave).collect()
