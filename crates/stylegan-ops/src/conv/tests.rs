@@ -400,7 +400,7 @@ fn gradient_cases() -> Vec<Case> {
     [Case::all(), vec![large]].concat()
 }
 
-/// At every level, with a scale on either side and without. ERROR is the largest error here.
+/// At every level, with a scale on either side and without. 1.7e-6 is the largest error here.
 #[test]
 fn weight_gradients_by_winograd_stay_close_to_f64() -> Result<()> {
     for case in gradient_cases() {
@@ -422,7 +422,7 @@ fn weight_gradients_by_winograd_stay_close_to_f64() -> Result<()> {
                 let (x, y) = ((&x[..], scale_x), (&y[..], scale_y));
                 winograd::weight_gradient(level, &shape, x, y, strides, &mut got);
                 let error = error(&got, &expected);
-                assert!(error < 8e-6, "{level:?} {case:?}: {error:e}");
+                assert!(error < 4e-6, "{level:?} {case:?}: {error:e}");
             }
         }
     }

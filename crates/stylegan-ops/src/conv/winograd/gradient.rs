@@ -213,7 +213,7 @@ impl<L: Lanes> Work for TransformPicture<'_, L> {
             let k = line.first + tile;
             let place = start * line.of + k * width + self.panel - start;
             for row in 0..6 {
-                let d = [0, 1, 2, 3, 4, 5].map(|x: usize| columns[x][row]);
+                let d = columns.map(|column| column[row]);
                 for (column, value) in points::input(l, d).into_iter().enumerate() {
                     let to = (6 * row + column) * line.of * panels + place;
                     write(l, self.out, to, value);
@@ -253,7 +253,7 @@ impl<L: Lanes> Work for TransformGradient<'_, L> {
                 *column = points::four_taps(l, [at(0, x), at(1, x), at(2, x), at(3, x)]);
             }
             for row in 0..6 {
-                let d = [0, 1, 2, 3].map(|x: usize| columns[x][row]);
+                let d = columns.map(|column| column[row]);
                 for (column, value) in points::four_taps(l, d).into_iter().enumerate() {
                     let frequency = 6 * row + column;
                     let to = (frequency * panels + self.panel) * line.of + line.first + tile;
@@ -399,7 +399,7 @@ impl<L: Lanes> Work for Finish<'_, L> {
             }
             let mut taps = [gain; 9];
             for y in 0..3 {
-                let m = [0, 1, 2, 3, 4, 5].map(|x: usize| columns[x][y]);
+                let m = columns.map(|column| column[y]);
                 for (x, tap) in points::three_outputs(l, m).into_iter().enumerate() {
                     taps[3 * y + x] = l.mul(gain, tap);
                 }
