@@ -366,7 +366,7 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
         };
         // One phase of the first pixels of the tile, in all channels.
         let sum = |out: &mut MatrixMut<T>, runs: &[Run], pixels: usize| {
-            for part in parts(pixels) {
+            for part in parts(pixels, depth) {
                 for (i, run) in runs.iter().enumerate() {
                     let weight = &weight[channels.start * columns + run.kernel * inputs..];
                     let depth = run.len * inputs;
@@ -454,9 +454,15 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
     tasks.into_par_iter().for_each_init(Scratch::new, task);
 }
 
-/// The pixels of a tile, in parts of about one length and of at most [`PRODUCT_COLUMNS`].
-fn parts(pixels: usize) -> impl Iterator<Item = Range<usize>> {
-    let count = pixels.div_ceil(PRODUCT_COLUMNS).max(1);
+/// The pixels of a tile, in parts of about one length and of at most [`PRODUCT_COLUMNS`]; all at once in products
+/// of a small depth, which take as long as writing them, and that is fastest in long rows.
+fn parts(pixels: usize, depth: usize) -> impl Iterator<Item = Range<usize>> {
+    let most = if depth < 64 {
+        pixels.max(1)
+    } else {
+        PRODUCT_COLUMNS
+    };
+    let count = pixels.div_ceil(most).max(1);
     // Whole vectors.
     let len = pixels.div_ceil(count).next_multiple_of(16).max(16);
     let starts = (0..pixels).step_by(len);
