@@ -26,14 +26,15 @@ impl Tile {
     }
 }
 
-/// Splits `n` pictures of a size into tiles of about `target` pixels.
+/// Splits `n` pictures of a size into tiles of at most about `target` pixels, and of about one size: products with
+/// few pixels are slow.
 pub(crate) fn tiles(n: usize, [rows, columns]: [usize; 2], target: usize) -> Vec<Tile> {
     let pixels = rows * columns;
     if pixels == 0 {
         return Vec::new();
     }
     if pixels <= target {
-        let samples = target / pixels;
+        let samples = even(n, target / pixels);
         let starts = (0..n).step_by(samples);
         return starts
             .map(|s| Tile {
@@ -43,7 +44,7 @@ pub(crate) fn tiles(n: usize, [rows, columns]: [usize; 2], target: usize) -> Vec
             })
             .collect();
     }
-    let height = (target / columns).max(1);
+    let height = even(rows, (target / columns).max(1));
     let of_sample = |s: usize| {
         let starts = (0..rows).step_by(height);
         starts.map(move |r| Tile {
@@ -53,6 +54,11 @@ pub(crate) fn tiles(n: usize, [rows, columns]: [usize; 2], target: usize) -> Vec
         })
     };
     (0..n).flat_map(of_sample).collect()
+}
+
+/// The length of the parts of `whole`, where as many as parts of `most` take are of about one length.
+fn even(whole: usize, most: usize) -> usize {
+    whole.div_ceil(whole.div_ceil(most).max(1)).max(1)
 }
 
 /// A batch of pictures `[N,C,H,W]` to gather from, with an optional scale `[N,C]`.

@@ -1,5 +1,7 @@
 //! Matrix products on strided slices, on the calling thread.
 
+use std::ops::Range;
+
 use crate::kernel::Float;
 
 /// A matrix within a slice.
@@ -63,6 +65,22 @@ impl<'a, T> MatrixMut<'a, T> {
             columns,
             row_stride,
             lifetime: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<T> MatrixMut<'_, T> {
+    /// Some of the columns.
+    pub(crate) fn columns(&mut self, columns: Range<usize>) -> MatrixMut<'_, T> {
+        assert!(
+            columns.start <= columns.end && columns.end <= self.columns,
+            "columns outside the matrix"
+        );
+        MatrixMut {
+            data: self.data.wrapping_add(columns.start),
+            columns: columns.len(),
+            lifetime: std::marker::PhantomData,
+            ..*self
         }
     }
 }

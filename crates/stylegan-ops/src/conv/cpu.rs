@@ -25,6 +25,9 @@ use crate::upfirdn2d::{Filter, UpFirDn2d};
 
 /// Elements of a gathered matrix: half a megabyte in f32.
 const TILE_ELEMENTS: usize = 128 * 1024;
+/// Columns of a product. Products of more are slower by a quarter to a half: 48 is what `gemm` computes at once with
+/// the widest vectors.
+const PRODUCT_COLUMNS: usize = 48;
 /// Fewer tasks than this are split further by output channels.
 const TASKS: usize = 16;
 /// The smallest block of channels that is worth a product of its own.
@@ -132,10 +135,10 @@ fn weight_matrix<T: Float>(g: &Geometry, by: Derivative, w: &[T], kernel: &[usiz
     let columns = inputs * kernel.len();
     let mut matrix = vec![T::zero(); outputs * columns];
     planes(&mut matrix, columns, |output, row| {
-        for (row, tap) in row.chunks_exact_mut(inputs).zip(kernel) {
-            let from = w[output * output_stride + tap..].iter();
-            for (to, &value) in row.iter_mut().zip(from.step_by(input_stride)) {
-                *to = value;
+        for input in 0..inputs {
+            let from = &w[output * output_stride + input * input_stride..][..area];
+            for (to, &tap) in row[input..].iter_mut().step_by(inputs).zip(kernel) {
+                *to = from[tap];
             }
         }
     });
@@ -410,15 +413,18 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
                 (&*matrix, pixels)
             }
         };
-        // The first pixels of the tile, of one phase in all channels.
-        let multiply = |out: &mut MatrixMut<T>, runs: &[Run], pixels: usize| {
-            for (i, run) in runs.iter().enumerate() {
-                let weight = &weight[channels.start * columns + run.kernel * inputs..];
-                let depth = run.len * inputs;
-                let weight = Matrix::new(weight, channels.len(), depth, columns);
-                let gathered = &gathered[run.tap * inputs * pitch..];
-                let gathered = Matrix::new(gathered, depth, pixels, pitch);
-                multiply(out, weight, gathered, g.config.gain, i > 0);
+        // One phase of the first pixels of the tile, in all channels.
+        let sum = |out: &mut MatrixMut<T>, runs: &[Run], pixels: usize| {
+            for part in parts(pixels, depth) {
+                for (i, run) in runs.iter().enumerate() {
+                    let weight = &weight[channels.start * columns + run.kernel * inputs..];
+                    let depth = run.len * inputs;
+                    let weight = Matrix::new(weight, channels.len(), depth, columns);
+                    let gathered = &gathered[run.tap * inputs * pitch + part.start..];
+                    let gathered = Matrix::new(gathered, depth, part.len(), pitch);
+                    let mut out = out.columns(part.clone());
+                    multiply(&mut out, weight, gathered, g.config.gain, i > 0);
+                }
             }
         };
         // The rows of the tile's cells are one run of pixels in every plane.
@@ -433,15 +439,16 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
             // through no other pointer meanwhile.
             unsafe { std::slice::from_raw_parts_mut(pointer, rows.len() * out_w) }
         };
-        if let ([runs], [sample]) = (&grid.phases[..], [tile.samples.start])
+        if let [runs] = &grid.phases[..]
             && tile.samples.len() == 1
         {
+            let sample = tile.samples.start;
             let len = (channels.len() - 1) * plane + pixels;
             let pointer = shared.at(start(sample, channels.start), len);
             // SAFETY: as above, of all channels; no run is held yet.
             let mut product =
                 unsafe { MatrixMut::from_ptr(pointer, channels.len(), pixels, plane) };
-            multiply(&mut product, runs, pixels);
+            sum(&mut product, runs, pixels);
             if !E::EMPTY {
                 for channel in channels.clone() {
                     epilogue.finish(sample, channel, first_pixel, run(sample, channel));
@@ -466,7 +473,7 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
                 _ => pixels,
             };
             let mut product = MatrixMut::new(product, channels.len(), used, pixels);
-            multiply(&mut product, runs, used);
+            sum(&mut product, runs, used);
         }
         let product = &*product;
         let of_plane = tile.rows.len() * tile.columns;
@@ -496,11 +503,26 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
     tasks.into_par_iter().for_each_init(Scratch::new, task);
 }
 
+/// The pixels of a tile, in parts of about one length and of at most [`PRODUCT_COLUMNS`]; all at once in products
+/// of a small depth, which take as long as writing them, and that is fastest in long rows.
+fn parts(pixels: usize, depth: usize) -> impl Iterator<Item = Range<usize>> {
+    let most = if depth < 64 {
+        pixels.max(1)
+    } else {
+        PRODUCT_COLUMNS
+    };
+    let count = pixels.div_ceil(most).max(1);
+    // Whole vectors.
+    let len = pixels.div_ceil(count).next_multiple_of(16).max(16);
+    let starts = (0..pixels).step_by(len);
+    starts.map(move |start| start..(start + len).min(pixels))
+}
+
 /// Fills a row with one element of each phase in turn, as far as it goes.
 #[inline(always)]
 fn interleave<'a, T: Float>(row: &mut [T], step: usize, phase: impl Fn(usize) -> &'a [T]) {
-    if let (1, from) = (step, phase(0)) {
-        return row.copy_from_slice(from);
+    if step == 1 {
+        return row.copy_from_slice(phase(0));
     }
     if step != 2 {
         for start in 0..step.min(row.len()) {
