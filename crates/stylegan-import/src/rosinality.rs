@@ -70,6 +70,16 @@ pub(crate) fn is_discriminator(tensors: &Tensors) -> bool {
     tensors.contains_key("final_conv.0.weight") && tensors.contains_key("final_linear.1.weight")
 }
 
+/// The weight of a modulated convolution, and the affine layer of its style.
+fn add_modulated(add: &mut impl FnMut(String, String, Form), theirs: &str, ours: &str) {
+    let (weight, affine) = (format!("{ours}.weight"), format!("{ours}.affine"));
+    add(format!("{theirs}.conv.weight"), weight, Form::Leading);
+    for leaf in ["weight", "bias"] {
+        let theirs = format!("{theirs}.conv.modulation.{leaf}");
+        add(theirs, format!("{affine}.{leaf}"), Form::Same);
+    }
+}
+
 /// Theirs and ours, of a generator of that resolution and number of mapping layers.
 fn generator_table(resolution: usize, num_layers: usize) -> Table {
     let mut table = Table::new();
@@ -102,15 +112,7 @@ fn generator_table(resolution: usize, num_layers: usize) -> Table {
     );
     for (theirs, r, conv, noise) in convs {
         let ours = format!("synthesis.b{r}.{conv}");
-        add(
-            format!("{theirs}.conv.weight"),
-            format!("{ours}.weight"),
-            Form::Leading,
-        );
-        for leaf in ["weight", "bias"] {
-            let theirs = format!("{theirs}.conv.modulation.{leaf}");
-            add(theirs, format!("{ours}.affine.{leaf}"), Form::Same);
-        }
+        add_modulated(&mut add, &theirs, &ours);
         add(
             format!("{theirs}.noise.weight"),
             format!("{ours}.noise_strength"),
@@ -143,15 +145,7 @@ fn generator_table(resolution: usize, num_layers: usize) -> Table {
             format!("{ours}.bias"),
             Form::ImageBias,
         );
-        add(
-            format!("{theirs}.conv.weight"),
-            format!("{ours}.weight"),
-            Form::Leading,
-        );
-        for leaf in ["weight", "bias"] {
-            let theirs = format!("{theirs}.conv.modulation.{leaf}");
-            add(theirs, format!("{ours}.affine.{leaf}"), Form::Same);
-        }
+        add_modulated(&mut add, &theirs, &ours);
         if log2 > 2 {
             let ours = format!("synthesis.b{r}.resample_filter");
             add(format!("{theirs}.upsample.kernel"), ours, Form::UpFilter);

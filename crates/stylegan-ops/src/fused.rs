@@ -4,15 +4,13 @@
 //! the convolution as it is read, and demodulation, noise, bias and activation finish its values while they are in
 //! the cache. Every activation is read once and written once.
 
-use std::ops::Deref;
-
-use candle_core::{DType, Device, Result, Storage, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
 
 use crate::bias_act::cpu::{Activator, Curve};
 use crate::bias_act::{self, BiasAct};
 use crate::buffer::unspecified;
 use crate::conv::{Epilogue, Geometry, Plain, choice, cpu::convolve};
-use crate::kernel::{Float, same_dtype, traced};
+use crate::kernel::{Elements, Float, same_dtype, traced};
 use crate::modulated::{DEMODULATION_EPSILON, ModulatedConv2d};
 use crate::parallel::planes_with;
 use crate::pointwise::{self, pointwise};
@@ -20,6 +18,8 @@ use crate::resample::Ascent;
 use crate::sums::sum_weighted_squares;
 use crate::upfirdn2d::{Filter, cpu::upfirdn2d, output_size};
 
+/// The name of a layer in errors and profiles.
+const NAME: &str = "modulated_layer";
 /// Elements between a convolution that upsamples and its filter: samples are taken together up to this.
 const BETWEEN: usize = 4 << 20;
 
@@ -60,7 +60,7 @@ impl ModulatedLayer<'_> {
         match self.x.dtype() {
             DType::F32 => self.compute::<f32>(&ascent, dims),
             DType::F64 => self.compute::<f64>(&ascent, dims),
-            other => bail!("modulated_layer: expected f32 or f64, got {other:?}"),
+            other => bail!("{NAME}: expected f32 or f64, got {other:?}"),
         }
     }
 
@@ -70,16 +70,21 @@ impl ModulatedLayer<'_> {
         dims @ [n, o, h, w]: [usize; 4],
     ) -> Result<Tensor> {
         let inputs = [Some(self.x), Some(self.w), Some(self.s), self.b, self.noise];
-        let inputs = contiguous("modulated_layer", inputs)?;
-        let [x, weight, style, bias, noise] = inputs.each_ref().map(|t| t.as_ref().map(elements));
+        let inputs = contiguous(NAME, inputs)?;
+        let [x, weight, style, bias, noise] =
+            inputs.each_ref().map(|t| t.as_ref().map(Elements::of));
         let (Some(x), Some(weight), Some(style)) = (&x, &weight, &style) else {
-            bail!("modulated_layer: expected x, w and s")
+            bail!("{NAME}: expected x, w and s")
         };
-        let (x, weight, style) = (x.get::<T>()?, weight.get::<T>()?, style.get::<T>()?);
-        let bias = bias.as_ref().map(|b| b.get::<T>()).transpose()?;
-        let noise = noise.as_ref().map(|z| z.get::<T>()).transpose()?;
+        let (x, weight, style) = (
+            x.get::<T>(NAME)?,
+            weight.get::<T>(NAME)?,
+            style.get::<T>(NAME)?,
+        );
+        let bias = bias.as_ref().map(|b| b.get::<T>(NAME)).transpose()?;
+        let noise = noise.as_ref().map(|z| z.get::<T>(NAME)).transpose()?;
         let mut out = unspecified(dims.iter().product());
-        traced("modulated_layer", &dims, || {
+        traced(NAME, &dims, || {
             let coefficients = self
                 .config
                 .demodulate
@@ -232,32 +237,4 @@ fn contiguous<const N: usize>(
         *to = tensor.map(Tensor::contiguous).transpose()?;
     }
     Ok(contiguous)
-}
-
-/// The elements of a contiguous tensor on the CPU. `S` is candle's lock of its storage.
-struct Elements<S> {
-    storage: S,
-    start: usize,
-    len: usize,
-}
-
-/// Locks a tensor for reading.
-fn elements(tensor: &Tensor) -> Elements<impl Deref<Target = Storage>> {
-    let (storage, layout) = tensor.storage_and_layout();
-    Elements {
-        storage,
-        start: layout.start_offset(),
-        len: layout.shape().elem_count(),
-    }
-}
-
-impl<S: Deref<Target = Storage>> Elements<S> {
-    fn get<T: Float>(&self) -> Result<&[T]> {
-        match &*self.storage {
-            Storage::Cpu(storage) => {
-                Ok(&T::cpu_storage_as_slice(storage)?[self.start..self.start + self.len])
-            }
-            _ => bail!("expected a tensor on the CPU"),
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! The one place where operators meet candle: data types, layouts, graphs, and the order of
 //! differentiation.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::op::BackpropOp;
@@ -12,6 +13,7 @@ use tracing::trace_span;
 
 use crate::autograd::{Order, needs_gradient, outside_passes, relay};
 use crate::buffer::unspecified;
+use crate::simd;
 
 /// The element types that the CPU kernels are compiled for.
 pub(crate) trait Float: WithDType + std::iter::Sum + crate::conv::cpu::Fast {}
@@ -134,6 +136,7 @@ fn compute<K: Kernel<N>, const N: usize>(
     kernel: &K,
     inputs: [&Tensor; N],
 ) -> Result<(CpuStorage, Shape)> {
+    simd::check()?;
     match inputs[0].dtype() {
         DType::F32 => compute_as::<f32, K, N>(kernel, inputs),
         DType::F64 => compute_as::<f64, K, N>(kernel, inputs),
@@ -145,18 +148,10 @@ fn compute_as<T: Float, K: Kernel<N>, const N: usize>(
     kernel: &K,
     inputs: [&Tensor; N],
 ) -> Result<(CpuStorage, Shape)> {
-    let guards = inputs.map(Tensor::storage_and_layout);
+    let elements = inputs.map(Elements::of);
     let mut slices: [&[T]; N] = [&[]; N];
-    for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
-        let (Storage::Cpu(storage), Some((start, end))) = (&**storage, layout.contiguous_offsets())
-        else {
-            bail!(
-                "{}: expected a contiguous tensor on the CPU, got one of shape {:?}",
-                K::NAME,
-                layout.dims()
-            )
-        };
-        *slice = &T::cpu_storage_as_slice(storage)?[start..end];
+    for (slice, elements) in slices.iter_mut().zip(&elements) {
+        *slice = elements.get(K::NAME)?;
     }
     let shape = kernel.shape();
     let out = traced(K::NAME, shape.dims(), || {
@@ -165,6 +160,34 @@ fn compute_as<T: Float, K: Kernel<N>, const N: usize>(
         out
     });
     Ok((T::to_cpu_storage_owned(out), shape))
+}
+
+/// The elements of a tensor, of which `S` is candle's lock.
+pub(crate) struct Elements<'a, S> {
+    storage: S,
+    layout: &'a Layout,
+}
+
+impl<'a> Elements<'a, ()> {
+    /// Locks a tensor for reading.
+    pub(crate) fn of(tensor: &'a Tensor) -> Elements<'a, impl Deref<Target = Storage>> {
+        let (storage, layout) = tensor.storage_and_layout();
+        Elements { storage, layout }
+    }
+}
+
+impl<S: Deref<Target = Storage>> Elements<'_, S> {
+    pub(crate) fn get<T: Float>(&self, op: &str) -> Result<&[T]> {
+        match (&*self.storage, self.layout.contiguous_offsets()) {
+            (Storage::Cpu(storage), Some((start, end))) => {
+                Ok(&T::cpu_storage_as_slice(storage)?[start..end])
+            }
+            _ => bail!(
+                "{op}: expected a contiguous tensor on the CPU, got one of shape {:?}",
+                self.layout.dims()
+            ),
+        }
+    }
 }
 
 /// Runs the kernel of an operator in a span with its name and the shape of its result.

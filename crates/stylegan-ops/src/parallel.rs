@@ -3,8 +3,9 @@
 //! The split depends on sizes only, never on the number of threads, and every task writes elements of
 //! its own: results are the same on any number of threads.
 
-use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
+
+use crate::simd::{Lanes, WithLanes, Work, dispatch, level};
 
 /// Elements that are worth a task of their own.
 pub(crate) const TASK_ELEMENTS: usize = 16 * 1024;
@@ -18,16 +19,25 @@ pub(crate) const RUN_ELEMENTS: usize = 2 * 1024;
 pub(crate) fn wide<R>(work: impl FnMut() -> R) -> R {
     struct Wide<F>(F);
 
-    impl<R, F: FnMut() -> R> WithSimd for Wide<F> {
+    impl<R, F: FnMut() -> R> WithLanes for Wide<F> {
         type Output = R;
 
         #[inline(always)]
-        fn with_simd<S: Simd>(mut self, _: S) -> R {
+        fn with<L: Lanes>(self, lanes: L) -> R {
+            lanes.run(self)
+        }
+    }
+
+    impl<R, F: FnMut() -> R> Work for Wide<F> {
+        type Output = R;
+
+        #[inline(always)]
+        fn call(mut self) -> R {
             (self.0)()
         }
     }
 
-    Arch::new().dispatch(Wide(work))
+    dispatch(level(), Wide(work))
 }
 
 /// Calls `work(plane, elements)` for every plane of `size` elements, in parallel, compiled for the

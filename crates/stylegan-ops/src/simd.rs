@@ -63,7 +63,7 @@ impl Level {
 
 /// The level that kernels run at: the widest of this machine, or the one that the environment variable
 /// `STYLEGAN_SIMD` names. An error if this machine has no such level.
-pub(crate) fn chosen() -> Result<Level, &'static str> {
+fn chosen() -> Result<Level, &'static str> {
     static CHOSEN: OnceLock<Result<Level, String>> = OnceLock::new();
     let chosen = CHOSEN.get_or_init(|| match std::env::var("STYLEGAN_SIMD") {
         Ok(name) => choose(&name),
@@ -85,6 +85,14 @@ fn choose(name: &str) -> Result<Level, String> {
             names.join(", ")
         )
     })
+}
+
+/// An error if the environment variable names no level of this machine.
+pub(crate) fn check() -> candle_core::Result<()> {
+    match chosen() {
+        Ok(_) => Ok(()),
+        Err(message) => candle_core::bail!("{message}"),
+    }
 }
 
 /// [`chosen`], or the widest level where the choice is an error: for kernels, whose callers report it.
@@ -179,7 +187,7 @@ mod x86 {
 
     use super::{Lanes, Work};
 
-    /// AVX-512F, which this machine has.
+    /// The parts of AVX-512 that all of its processors for servers and laptops have, and this machine has.
     #[derive(Clone, Copy)]
     pub(crate) struct Avx512(());
 
@@ -190,6 +198,10 @@ mod x86 {
     impl Avx512 {
         pub(super) fn new() -> Option<Self> {
             let found = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512cd")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx2")
                 && is_x86_feature_detected!("fma");
             found.then_some(Self(()))
@@ -213,7 +225,7 @@ mod x86 {
 
         #[inline(always)]
         fn run<W: Work>(self, work: W) -> W::Output {
-            #[target_feature(enable = "avx512f,avx2,fma")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma")]
             fn run<W: Work>(work: W) -> W::Output {
                 work.call()
             }

@@ -1,6 +1,6 @@
 //! NumPy arrays in pickles.
 
-use super::tensor::{Element, LazyTensor, Parts, column_major, row_major};
+use super::tensor::{Element, LazyTensor, column_major, row_major};
 use crate::pickle::{ReadErrorKind, Result, View};
 
 /// The array or number that a value stands for; none where it stands for something else.
@@ -38,7 +38,7 @@ pub(super) fn array<'t>(value: &View<'t, '_>) -> Result<Option<LazyTensor<'t>>> 
     let (element, big_endian) = data_type(&dtype)?;
     let at_byte = bytes.offset();
     let data = bytes.to_bytes()?;
-    LazyTensor::new(Parts {
+    LazyTensor {
         element,
         strides: if is_fortran {
             column_major(&shape)
@@ -51,7 +51,8 @@ pub(super) fn array<'t>(value: &View<'t, '_>) -> Result<Option<LazyTensor<'t>>> 
         big_endian,
         path: value.path().to_string(),
         at_byte,
-    })
+    }
+    .checked()
     .map(Some)
 }
 

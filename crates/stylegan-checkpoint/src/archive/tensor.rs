@@ -124,79 +124,49 @@ impl Element {
 /// A tensor whose numbers are still in the file.
 #[derive(Debug, Clone)]
 pub struct LazyTensor<'a> {
-    element: Element,
-    shape: Vec<usize>,
-    /// In numbers, one for each dimension.
-    strides: Vec<usize>,
-    /// The first number.
-    first: usize,
-    /// The numbers, of which the tensor may be a part.
-    data: Cow<'a, [u8]>,
-    big_endian: bool,
-    path: String,
-    at_byte: usize,
-}
-
-/// No network has tensors of more dimensions, and candle has no use for them.
-const MOST_DIMENSIONS: usize = 8;
-
-/// What a [`LazyTensor`] is made of.
-pub(super) struct Parts<'a> {
     pub(super) element: Element,
     pub(super) shape: Vec<usize>,
+    /// In numbers, one for each dimension.
     pub(super) strides: Vec<usize>,
+    /// The first number.
     pub(super) first: usize,
+    /// The numbers, of which the tensor may be a part.
     pub(super) data: Cow<'a, [u8]>,
     pub(super) big_endian: bool,
     pub(super) path: String,
     pub(super) at_byte: usize,
 }
 
+/// No network has tensors of more dimensions, and candle has no use for them.
+const MOST_DIMENSIONS: usize = 8;
+
 impl<'a> LazyTensor<'a> {
+    /// The tensor, if its numbers are in the data.
+    ///
     /// # Errors
     /// If a number would be outside of the data, or the tensor has more numbers than the data.
-    pub(super) fn new(parts: Parts<'a>) -> Result<Self> {
-        let Parts {
-            element,
-            shape,
-            strides,
-            first,
-            data,
-            big_endian,
-            path,
-            at_byte,
-        } = parts;
-        let tensor = Self {
-            element,
-            shape,
-            strides,
-            first,
-            data,
-            big_endian,
-            path,
-            at_byte,
-        };
-        let (rank, strides) = (tensor.shape.len(), tensor.strides.len());
+    pub(super) fn checked(self) -> Result<Self> {
+        let (rank, strides) = (self.shape.len(), self.strides.len());
         if rank > MOST_DIMENSIONS {
             let message = format!("expected at most {MOST_DIMENSIONS} dimensions, found {rank}");
-            return Err(tensor.error(ReadErrorKind::Limit, message));
+            return Err(self.error(ReadErrorKind::Limit, message));
         }
         if rank != strides {
             let message = format!("expected {rank} strides, found {strides}");
-            return Err(tensor.error(ReadErrorKind::Damaged, message));
+            return Err(self.error(ReadErrorKind::Damaged, message));
         }
-        let available = tensor.data.len() / element.size();
-        let fits = tensor.end().is_some_and(|end| end <= available)
-            && tensor.count().is_some_and(|count| count <= available);
+        let available = self.data.len() / self.element.size();
+        let fits = self.end().is_some_and(|end| end <= available)
+            && self.count().is_some_and(|count| count <= available);
         if !fits {
             let message = format!(
                 "expected a storage of at least the {:?} {} numbers of the tensor, found {available}",
-                tensor.shape,
-                element.name()
+                self.shape,
+                self.element.name()
             );
-            return Err(tensor.error(ReadErrorKind::Damaged, message));
+            return Err(self.error(ReadErrorKind::Damaged, message));
         }
-        Ok(tensor)
+        Ok(self)
     }
 
     /// A tensor that is all of the data, with the last dimension changing fastest.
@@ -207,7 +177,7 @@ impl<'a> LazyTensor<'a> {
         path: String,
         at_byte: usize,
     ) -> Result<Self> {
-        Self::new(Parts {
+        Self {
             element,
             strides: row_major(&shape),
             shape,
@@ -216,7 +186,8 @@ impl<'a> LazyTensor<'a> {
             big_endian: false,
             path,
             at_byte,
-        })
+        }
+        .checked()
     }
 
     /// One more than the largest number's place in the data; none where that overflows.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use super::tensor::{Element, LazyTensor, Parts};
+use super::tensor::{Element, LazyTensor};
 use super::{Budget, legacy};
 use crate::pickle::{Limits, ReadError, ReadErrorKind, Result, View};
 
@@ -63,7 +63,7 @@ pub(super) fn tensor<'t, 'a>(
         }
         ("_rebuild_tensor" | "_rebuild_tensor_v2", [storage, offset, size, stride, ..]) => {
             let part = storage_of(storage, storages, limits, parsing)?;
-            LazyTensor::new(Parts {
+            LazyTensor {
                 element: part.element,
                 shape: size.to_sizes()?,
                 strides: stride.to_sizes()?,
@@ -72,7 +72,8 @@ pub(super) fn tensor<'t, 'a>(
                 big_endian: part.big_endian,
                 path: value.path().to_string(),
                 at_byte: value.offset(),
-            })
+            }
+            .checked()
             .map(Some)
         }
         (function, _) if function.starts_with("_rebuild") => {

@@ -125,7 +125,6 @@ pub fn grad(output: &Tensor, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     let output = output.clone();
     let inputs: Vec<Tensor> = inputs.iter().map(|&t| t.clone()).collect();
     graph_thread::run(move || {
-        let _span = trace_span!("backward").entered();
         let _wanted = Wanted::set(Some(inputs.iter().map(|t| t.id()).collect()));
         let mut gradients = walk(&output)?;
         let take = |(i, input): (usize, &Tensor)| match gradients.take(input.id())? {
@@ -168,7 +167,6 @@ fn first_order(loss: &Tensor, wanted: Option<HashSet<TensorId>>) -> Result<Gradi
              compute those that are differentiated again with stylegan_ops::autograd::grad"
         );
     }
-    let _span = trace_span!("backward").entered();
     let keep = wanted.clone();
     let _wanted = Wanted::set(wanted);
     stacker::grow(STACK_BYTES, || {
@@ -204,6 +202,7 @@ impl Walked {
 }
 
 fn walk(output: &Tensor) -> Result<Walked> {
+    let _span = trace_span!("backward").entered();
     let collecting = relay::Collecting::start();
     let store = output.backward()?;
     Ok(Walked {

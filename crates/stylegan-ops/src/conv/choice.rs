@@ -8,7 +8,7 @@ use crate::simd;
 
 /// An algorithm, or the choice by size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Algorithm {
+enum Algorithm {
     /// Whichever is faster for the sizes.
     Auto,
     Direct,
@@ -44,15 +44,20 @@ fn choose(name: &str) -> std::result::Result<Algorithm, String> {
 
 /// An error if an environment variable names no algorithm, or no instruction set of this machine.
 pub(crate) fn check() -> Result<()> {
-    match (chosen(), simd::chosen()) {
-        (Err(message), _) | (_, Err(message)) => bail!("{message}"),
-        _ => Ok(()),
+    match chosen() {
+        Ok(_) => simd::check(),
+        Err(message) => bail!("{message}"),
     }
 }
 
-/// The algorithm, for kernels, whose callers have [`check`]ed it.
-pub(super) fn algorithm() -> Algorithm {
-    chosen().unwrap_or(Algorithm::Auto)
+/// Whether to compute something that Winograd's algorithm applies to by it; `pays` tells whether it is the
+/// faster one. For kernels, whose callers have [`check`]ed the environment.
+pub(super) fn takes_winograd(pays: bool) -> bool {
+    match chosen().unwrap_or(Algorithm::Auto) {
+        Algorithm::Auto => pays,
+        Algorithm::Direct => false,
+        Algorithm::Winograd => true,
+    }
 }
 
 #[cfg(test)]

@@ -13,9 +13,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::choice::{Algorithm, algorithm};
+use super::choice::takes_winograd;
 use super::winograd::{self, Kernels, Upsampling};
 use super::{Derivative, Epilogue, Geometry, WeightLayout};
+use crate::buffer::unspecified;
 use crate::gather::{Picture, Plane, Tap, Tile, gather, tiles};
 use crate::gemm::{Matrix, MatrixMut, multiply};
 use crate::kernel::Float;
@@ -121,19 +122,14 @@ fn pairs([rows, columns]: [usize; 2]) -> impl Iterator<Item = [usize; 2]> {
 /// The weight as a matrix `[output channels, taps * input channels]`, for taps by their index within the
 /// kernel.
 fn weight_matrix<T: Float>(g: &Geometry, by: Derivative, w: &[T], kernel: &[usize]) -> Vec<T> {
-    let ([outputs, ..], [inputs, ..]) = match by {
-        Derivative::Y => (g.y, g.x),
-        Derivative::X => (g.x, g.y),
-    };
     let area = g.kernel[0] * g.kernel[1];
-    let output_first = (by == Derivative::Y) == (g.config.layout == WeightLayout::YX);
-    let (output_stride, input_stride) = if output_first {
-        (inputs * area, area)
-    } else {
-        (area, outputs * area)
+    let (y_stride, x_stride) = strides(g);
+    let ((outputs, output_stride), (inputs, input_stride)) = match by {
+        Derivative::Y => ((g.y[0], y_stride), (g.x[0], x_stride)),
+        Derivative::X => ((g.x[0], x_stride), (g.y[0], y_stride)),
     };
     let columns = inputs * kernel.len();
-    let mut matrix = vec![T::zero(); outputs * columns];
+    let mut matrix = unspecified(outputs * columns);
     planes(&mut matrix, columns, |output, row| {
         for input in 0..inputs {
             let from = &w[output * output_stride + input * input_stride..][..area];
@@ -202,13 +198,10 @@ impl Fast for f32 {
         let Some((shape, kernels)) = as_winograd(g, by, w) else {
             return false;
         };
-        let chosen = match algorithm() {
-            Algorithm::Auto => winograd::pays(&shape),
-            Algorithm::Direct => false,
-            Algorithm::Winograd => true,
-        };
+        let chosen = takes_winograd(winograd::pays(&shape));
         if chosen {
-            winograd::convolve(simd::level(), &shape, input, kernels, scale, epilogue, out);
+            let level = simd::level();
+            winograd::convolve(level, &shape, None, input, kernels, scale, epilogue, out);
         }
         chosen
     }
@@ -223,11 +216,7 @@ impl Fast for f32 {
         let Some((shape, strides)) = as_winograd_gradient(g) else {
             return false;
         };
-        let chosen = match algorithm() {
-            Algorithm::Auto => winograd::gradient_pays(&shape),
-            Algorithm::Direct => false,
-            Algorithm::Winograd => true,
-        };
+        let chosen = takes_winograd(winograd::gradient_pays(&shape));
         if chosen {
             let level = simd::level();
             winograd::weight_gradient(level, &shape, (x, scale_x), (y, scale_y), strides, out);
@@ -248,14 +237,10 @@ impl Fast for f32 {
         let Some((shape, kernels, upsampling)) = as_upsampling(g, filter, fir, w) else {
             return false;
         };
-        let chosen = match algorithm() {
-            Algorithm::Auto => Upsampling::pays(&shape),
-            Algorithm::Direct => false,
-            Algorithm::Winograd => true,
-        };
+        let chosen = takes_winograd(Upsampling::pays(&shape));
         if chosen {
-            let level = simd::level();
-            winograd::convolve_up2(level, &shape, &upsampling, y, kernels, scale, epilogue, out);
+            let (level, up) = (simd::level(), Some(&upsampling));
+            winograd::convolve(level, &shape, up, y, kernels, scale, epilogue, out);
         }
         chosen
     }
@@ -283,40 +268,38 @@ pub(super) fn as_winograd<'a>(
     by: Derivative,
     w: &'a [f32],
 ) -> Option<(winograd::Shape, Kernels<'a>)> {
-    if g.kernel != [3, 3] || g.config.stride != 1 {
-        return None;
-    }
-    let (y_stride, x_stride) = strides(g);
-    let forward = by == Derivative::Y;
-    let ((input, output), (input_stride, output_stride)) = match by {
-        Derivative::Y => ((g.x, g.y), (x_stride, y_stride)),
-        Derivative::X => ((g.y, g.x), (y_stride, x_stride)),
-    };
-    let shape = winograd::Shape {
-        n: g.n,
-        input,
-        output,
-        padding: if forward {
-            g.config.padding
-        } else {
-            2 - g.config.padding
-        },
-        gain: g.config.gain,
-    };
+    let (shape, [y_stride, x_stride]) = as_winograd_gradient(g)?;
     let kernels = Kernels {
         w,
-        output_stride,
-        input_stride,
-        rotated: !forward,
+        output_stride: y_stride,
+        input_stride: x_stride,
+        rotated: false,
     };
-    Some((shape, kernels))
+    Some(match by {
+        Derivative::Y => (shape, kernels),
+        Derivative::X => (
+            winograd::Shape {
+                input: shape.output,
+                output: shape.input,
+                padding: 2 - shape.padding,
+                ..shape
+            },
+            Kernels {
+                output_stride: x_stride,
+                input_stride: y_stride,
+                rotated: true,
+                ..kernels
+            },
+        ),
+    })
 }
 
-/// From kernel to kernel of a 3x3 weight, by channels of y and of x.
+/// From kernel to kernel of a weight, by channels of y and of x.
 fn strides(g: &Geometry) -> (usize, usize) {
+    let area = g.kernel[0] * g.kernel[1];
     match g.config.layout {
-        WeightLayout::YX => (9 * g.x[0], 9),
-        WeightLayout::XY => (9, 9 * g.y[0]),
+        WeightLayout::YX => (area * g.x[0], area),
+        WeightLayout::XY => (area, area * g.y[0]),
     }
 }
 
@@ -640,7 +623,7 @@ fn pixels_first<T: Float>(data: &[T], [channels, h, w]: [usize; 3], scale: Optio
     /// Pixels of a block, so that one block of all its channels stays in the cache.
     const BLOCK: usize = 16;
     let pixels = h * w;
-    let mut out = vec![T::zero(); data.len()];
+    let mut out = unspecified(data.len());
     let blocks = out
         .par_chunks_mut((pixels * channels).max(1))
         .enumerate()

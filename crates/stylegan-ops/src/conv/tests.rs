@@ -278,7 +278,7 @@ fn winograd_stays_close_to_f64() -> Result<()> {
                 let (shape, kernels) = as_winograd(&g, by, &w).expect("3x3, stride 1");
                 for &level in Level::available() {
                     let mut got = vec![f32::NAN; expected.len()];
-                    winograd::convolve(level, &shape, &x, kernels, style, &Plain, &mut got);
+                    winograd::convolve(level, &shape, None, &x, kernels, style, &Plain, &mut got);
                     let error = error(&got, &expected);
                     assert!(error < 8e-6, "{level:?} {by:?} {case:?}: {error:e}");
                 }
@@ -303,6 +303,7 @@ fn winograd_takes_extreme_magnitudes() -> Result<()> {
         winograd::convolve(
             Level::available()[0],
             &shape,
+            None,
             x,
             kernels,
             None,
@@ -346,6 +347,7 @@ fn winograd_hides_no_value_that_is_not_finite() -> Result<()> {
             winograd::convolve(
                 Level::available()[0],
                 &shape,
+                None,
                 &x,
                 kernels,
                 None,
@@ -378,7 +380,7 @@ fn winograd_gives_the_same_bits_on_any_number_of_threads() -> Result<()> {
             let mut y = vec![f32::NAN; g.n * g.y.iter().product::<usize>()];
             let level = Level::available()[0];
             pool.expect("a pool").install(|| {
-                winograd::convolve(level, &shape, &x, kernels, None, &Plain, &mut y);
+                winograd::convolve(level, &shape, None, &x, kernels, None, &Plain, &mut y);
             });
             y
         };
@@ -473,9 +475,18 @@ fn the_epilogue_of_winograd_finishes_every_pixel_once() -> Result<()> {
         let size = g.n * g.y.iter().product::<usize>();
         let (mut plain, mut finished) = (vec![f32::NAN; size], vec![f32::NAN; size]);
         let level = Level::available()[0];
-        winograd::convolve(level, &shape, &x, kernels, None, &Plain, &mut plain);
+        winograd::convolve(level, &shape, None, &x, kernels, None, &Plain, &mut plain);
         let epilogue = Plane([g.y[0], g.y[1] * g.y[2]]);
-        winograd::convolve(level, &shape, &x, kernels, None, &epilogue, &mut finished);
+        winograd::convolve(
+            level,
+            &shape,
+            None,
+            &x,
+            kernels,
+            None,
+            &epilogue,
+            &mut finished,
+        );
         for (at, (plain, finished)) in plain.iter().zip(&finished).enumerate() {
             assert_eq!(*finished, 2.0 * plain + at as f32, "{case:?} at {at}");
         }
@@ -544,10 +555,10 @@ fn winograd_upsamples_like_a_transposed_convolution_and_a_filter() -> Result<()>
         for &level in Level::available() {
             let mut got = vec![f32::NAN; expected.len()];
             let style = Some(&style[..]);
-            winograd::convolve_up2(
+            winograd::convolve(
                 level,
                 &shape,
-                &upsampling,
+                Some(&upsampling),
                 &x,
                 kernels,
                 style,
@@ -562,10 +573,10 @@ fn winograd_upsamples_like_a_transposed_convolution_and_a_filter() -> Result<()>
             );
             let mut finished = vec![f32::NAN; expected.len()];
             let epilogue = Plane([o, 4 * h * w]);
-            winograd::convolve_up2(
+            winograd::convolve(
                 level,
                 &shape,
-                &upsampling,
+                Some(&upsampling),
                 &x,
                 kernels,
                 style,

@@ -2,6 +2,7 @@
 //! writes memory once; pixel norm goes through its channels twice.
 
 use super::EPSILON;
+use crate::buffer::unspecified;
 use crate::channelwise::cpu::{pixel_dot, pixel_modulate};
 use crate::kernel::Float;
 use crate::parallel::{TASK_ELEMENTS, planes, planes_with, runs};
@@ -75,7 +76,7 @@ pub(super) fn channel_project<T: Float>(
 }
 
 pub(super) fn pixel_normalise<T: Float>(dims @ [n, _, h, w]: [usize; 4], x: &[T], out: &mut [T]) {
-    let mut r = vec![T::zero(); n * h * w];
+    let mut r = unspecified(n * h * w);
     pixel_inverse_root(dims, x, &mut r);
     pixel_modulate(dims, x, &r, out);
 }
@@ -101,7 +102,7 @@ pub(super) fn pixel_project<T: Float>(
     out: &mut [T],
 ) {
     let pixels = h * w;
-    let mut along = vec![T::zero(); n * pixels];
+    let mut along = unspecified(n * pixels);
     pixel_dot(dims, v, y, &mut along);
     let per_channel = T::from_f64(1.0 / c as f64);
     runs(

@@ -88,10 +88,16 @@ fn tiles(shape: &Shape) -> usize {
     shape.n * shape.output[1].div_ceil(TILE) * shape.output[2].div_ceil(TILE)
 }
 
-/// Computes all of `out`.
+/// Computes all of `out`: `[n, outputs, h, w]`, or `[n, outputs, 2 * h, 2 * w]` as [`Upsampling`] describes, where
+/// `shape` has the size of the picture on both sides, and padding 1.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a convolution, its inputs, and what goes before and behind it"
+)]
 pub(crate) fn convolve<E: Epilogue<f32>>(
     level: Level,
     shape: &Shape,
+    upsampling: Option<&Upsampling>,
     input: &[f32],
     kernels: Kernels,
     scale: Option<&[f32]>,
@@ -109,41 +115,7 @@ pub(crate) fn convolve<E: Epilogue<f32>>(
             shape,
             input,
             kernels,
-            composition: &Composition::Plain,
-            epilogue,
-            out,
-        },
-    );
-}
-
-/// Computes all of `out`, `[n, outputs, 2 * h, 2 * w]`, as [`Upsampling`] describes. `shape` has the size of
-/// `x` on both sides, and padding 1.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "those of `convolve` and the filter"
-)]
-pub(crate) fn convolve_up2<E: Epilogue<f32>>(
-    level: Level,
-    shape: &Shape,
-    upsampling: &Upsampling,
-    input: &[f32],
-    kernels: Kernels,
-    scale: Option<&[f32]>,
-    epilogue: &E,
-    out: &mut [f32],
-) {
-    let input = Pictures {
-        data: input,
-        dims: shape.input,
-        scale,
-    };
-    dispatch(
-        level,
-        Convolve {
-            shape,
-            input,
-            kernels,
-            composition: upsampling.composition(),
+            composition: upsampling.map_or(&Composition::Plain, Upsampling::composition),
             epilogue,
             out,
         },
