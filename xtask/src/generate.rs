@@ -4,66 +4,93 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use candle_core::Tensor;
-use stylegan_data::grid;
 
-use crate::pictures::{NetworkArgs, PictureFolder};
+use crate::pictures::{FormatArg, LatentArgs, NetworkArgs, PictureFolder, SaveW, Shot};
 use crate::progress::Terminal;
-use crate::seeds::{GridSize, Seeds};
+use crate::seeds::GridSize;
 
 const EXAMPLES: &str = "\
-Example:
-  cargo xtask generate --network runs/00000-portraits-auto-batch16 --seeds 0-15,85 --trunc 0.7 \\
-      --outdir out --grid 6x3
+Examples:
+  Pictures of 17 seeds, and all of them in one:
+    cargo xtask generate --network runs/00000-portraits-auto-batch16 --seeds 0-15,85 --trunc 0.7 \\
+        --outdir out --grid 6x3
+  The picture that a projection has found, as a JPEG:
+    cargo xtask generate --network ffhq.pkl --latents projected_w.npz --format jpeg
 
-Every picture is written as seedNNNN.png, the grid as grid.png. The same seed gives the same latent
-as the public StyleGAN tools. Existing pictures of these names are replaced.";
+Every picture is written as seedNNNN.png, of files as latentNNNN.png, the grid as grid.png. The same
+seed gives the same latent as the public StyleGAN tools. Existing pictures of these names are
+replaced.";
 
 /// Make pictures with a trained ProGAN, StyleGAN or StyleGAN2
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Numbers and ranges, one picture each, such as 0-15,85
-    #[arg(long, value_name = "LIST")]
-    seeds: Seeds,
+    #[command(flatten)]
+    latents: LatentArgs,
 
     /// Folder for the pictures, made where it is missing
     #[arg(long, value_name = "DIR", default_value = "out")]
     outdir: PathBuf,
+
+    #[command(flatten)]
+    format: FormatArg,
 
     /// Also put all pictures into one, in columns and rows such as 8x4
     #[arg(long, value_name = "CxR")]
     grid: Option<GridSize>,
 
     #[command(flatten)]
+    save_w: SaveW,
+
+    #[command(flatten)]
     network: NetworkArgs,
+}
+
+impl Args {
+    fn check_grid(&self, count: usize, what: &str) -> Result<()> {
+        if let Some(GridSize { cols, rows }) = self.grid {
+            ensure!(
+                count <= cols * rows,
+                "--grid {cols}x{rows}: has room for {}, but there are {count} {what}",
+                cols * rows
+            );
+        }
+        Ok(())
+    }
 }
 
 /// Runs `generate`.
 pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
-    let Seeds(seeds) = &args.seeds;
-    if let Some(GridSize { cols, rows }) = args.grid {
-        ensure!(
-            seeds.len() <= cols * rows,
-            "--grid {cols}x{rows}: has room for {}, but there are {} seeds",
-            cols * rows,
-            seeds.len()
-        );
+    args.save_w.check()?;
+    if let Some(count) = args.latents.seeds() {
+        args.check_grid(count, "seeds")?;
     }
     let maker = args.network.open("generate", terminal)?;
-    let mut folder = PictureFolder::create(&args.outdir)?;
-    let mut images = Vec::new();
-    for &seed in seeds {
-        let image = maker.picture(&maker.ws(seed)?, seed)?;
-        let name = format!("seed{seed:04}.png");
-        folder.save(&grid::to_image(&image, 1, 1)?, &name)?;
-        if args.grid.is_some() {
-            images.push(image);
+    let latents = args.latents.read(&maker)?;
+    args.check_grid(latents.len(), "latents")?;
+    let ws = latents.iter().map(|latent| maker.ws(latent));
+    let ws: Vec<Tensor> = ws.collect::<Result<_>>()?;
+    let mut grid = match args.grid {
+        Some(GridSize { cols, rows }) => Some(maker.sheet(cols, rows)?),
+        None => None,
+    };
+    let mut folder = PictureFolder::create(&args.outdir, args.format)?;
+    let shot = |number: usize| {
+        Ok(Shot {
+            ws: ws[number].clone(),
+            noise_seed: latents[number].noise_seed,
+        })
+    };
+    maker.pictures(ws.len(), shot, |number, picture| {
+        folder.save(&picture, &latents[number].name)?;
+        match &mut grid {
+            Some(grid) => Ok(grid.push(&picture)?),
+            None => Ok(()),
         }
-    }
-    if let Some(GridSize { cols, rows }) = args.grid {
-        let all = Tensor::cat(&images, 0)?;
-        folder.save(&grid::to_image(&all, cols, rows)?, "grid.png")?;
+    })?;
+    if let Some(grid) = grid {
+        folder.save(&grid.into_image(), "grid")?;
     }
     folder.finish(terminal);
-    Ok(())
+    args.save_w.write(&ws, terminal)
 }

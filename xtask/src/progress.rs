@@ -22,6 +22,19 @@ impl Terminal {
         }
     }
 
+    /// A bar for work of so many steps; shown only where standard error is a terminal.
+    pub fn bar(&self, steps: usize, what: &str) -> Bar {
+        let is_shown = io::stderr().is_terminal() && steps > 1;
+        let bar = is_shown.then(|| {
+            let bar = self.bars.add(ProgressBar::new(steps as u64));
+            let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}  {eta} left");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_message(what.to_string());
+            bar
+        });
+        Bar(bar)
+    }
+
     /// Writes a line, above the progress bar where there is one.
     pub fn line(&self, line: &str) {
         self.write(format!("{line}\n").as_bytes());
@@ -32,6 +45,26 @@ impl Terminal {
         self.bars.suspend(|| {
             let _ = io::stderr().write_all(bytes);
         });
+    }
+}
+
+/// A progress bar, which disappears when it is dropped.
+pub struct Bar(Option<ProgressBar>);
+
+impl Bar {
+    /// One step is done.
+    pub fn advance(&self) {
+        if let Some(bar) = &self.0 {
+            bar.inc(1);
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
     }
 }
 

@@ -3,18 +3,18 @@
 mod styles;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
-use image::DynamicImage;
-use stylegan_data::grid::{self, Place, Table};
+use stylegan_data::grid::{Place, Table};
 
-use self::styles::{Scale, Styles};
-use crate::pictures::{NetworkArgs, PictureFolder, PictureMaker};
+use self::styles::{Band, Scale, Styles};
+use crate::pictures::{
+    FormatArg, Latent, NetworkArgs, PictureFolder, PictureMaker, Shot, Sources, Space,
+    check_options,
+};
 use crate::progress::Terminal;
-use crate::seeds::Seeds;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,20 +29,25 @@ grid.png has the pictures of --rows at the left (A), those of --cols at the top 
 meet the picture of A with the styles of B at the layers of --styles: coarse ones are pose and
 shape (4x4 and 8x8), middle ones features (16x16 and 32x32), fine ones colours and texture (64x64
 and up). Several scales have a band of rows each. Every picture is also written as ROW-COLUMN.png,
-with several scales as ROW-COLUMN-SCALE.png, the sources as SEED-SEED.png. Existing pictures of
-these names are replaced.";
+with several scales as ROW-COLUMN-SCALE.png, the sources as SEED-SEED.png; latents of files are called
+row0, row1, ... and column0, column1, ... Existing pictures of these names are replaced.";
 
 /// Make a figure of pictures that take some of their styles from others
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Seeds of the pictures that are changed: numbers and ranges, such as 85,100,75
-    #[arg(long, visible_alias = "row-seeds", value_name = "LIST")]
-    rows: Seeds,
+    /// The pictures that are changed: seeds as numbers and ranges, such as 85,100,75, or a file of latents as
+    /// generate takes it (.npz, .npy, .safetensors)
+    #[arg(long, visible_alias = "row-seeds", value_name = "LIST|FILE")]
+    rows: Sources,
 
-    /// Seeds of the pictures that styles are taken from
-    #[arg(long, visible_alias = "col-seeds", value_name = "LIST")]
-    cols: Seeds,
+    /// The pictures that styles are taken from, given in the same way
+    #[arg(long, visible_alias = "col-seeds", value_name = "LIST|FILE")]
+    cols: Sources,
+
+    /// What the latents of files are where it doesn't show
+    #[arg(long, value_name = "SPACE")]
+    latents_space: Option<Space>,
 
     /// Styles to take: coarse, middle, fine, several of them such as coarse,middle, or numbers of layers
     /// such as 0-6
@@ -59,12 +64,16 @@ pub struct Args {
     outdir: PathBuf,
 
     #[command(flatten)]
+    format: FormatArg,
+
+    #[command(flatten)]
     network: NetworkArgs,
 }
 
 /// A picture that others are made from.
 struct Source {
-    seed: u32,
+    name: String,
+    noise_seed: u32,
     ws: Tensor,
 }
 
@@ -72,59 +81,80 @@ struct Source {
 pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     let maker = args.network.open("style-mixing", terminal)?;
     let bands = args.styles.bands(maker.synthesis())?;
-    let table = table(args, &maker, bands.len())?;
-    let sources = |Seeds(seeds): &Seeds| {
-        let source = |&seed| maker.ws(seed).map(|ws| Source { seed, ws });
-        seeds.iter().map(source).collect::<Result<Vec<_>>>()
+    let rows = args.rows.read("row", args.latents_space, &maker)?;
+    let columns = args.cols.read("column", args.latents_space, &maker)?;
+    check_options(&[&rows[..], &columns[..]].concat(), &maker)?;
+    let mut table = table(columns.len(), rows.len(), &maker, bands.len())?;
+    let sources = |latents: Vec<Latent>| {
+        let source = |latent: Latent| {
+            Ok(Source {
+                ws: maker.ws(&latent)?,
+                name: latent.name,
+                noise_seed: latent.noise_seed,
+            })
+        };
+        latents.into_iter().map(source).collect::<Result<Vec<_>>>()
     };
-    let (rows, columns) = (sources(&args.rows)?, sources(&args.cols)?);
-    let mut figure = Figure {
-        maker: &maker,
-        table,
-        folder: PictureFolder::create(&args.outdir)?,
-        made: HashMap::new(),
-    };
-    for (column, b) in columns.iter().enumerate() {
-        figure.add_source(Place::Column(column), b)?;
-    }
-    for (number, band) in bands.iter().enumerate() {
-        // Without another there is nothing to tell its pictures from.
-        let scale = band.scale.filter(|_| bands.len() > 1);
-        for (row, a) in rows.iter().enumerate() {
-            let row = number * rows.len() + row;
-            figure.add_source(Place::Row(row), a)?;
-            for (column, b) in columns.iter().enumerate() {
-                let place = Place::Cell { row, column };
-                figure.add_mix(place, a, b, scale, &band.layers)?;
-            }
+    let figure = Figure::new(&sources(rows)?, &sources(columns)?, &bands)?;
+    let mut folder = PictureFolder::create(&args.outdir, args.format)?;
+    let shot = |number: usize| Ok(figure.pictures[number].shot.clone());
+    maker.pictures(figure.pictures.len(), shot, |number, picture| {
+        let Picture { name, places, .. } = &figure.pictures[number];
+        folder.save(&picture, name)?;
+        for &place in places {
+            table.paint(place, &picture)?;
         }
-    }
-    let mut folder = figure.folder;
-    folder.save(&figure.table.into_image(), "grid.png")?;
+        Ok(())
+    })?;
+    folder.save(&table.into_image(), "grid")?;
     folder.finish(terminal);
     Ok(())
 }
 
 /// The figure before anything is painted on it; too many pictures are an error before any is made.
-fn table(args: &Args, maker: &PictureMaker, bands: usize) -> Result<Table> {
+fn table(columns: usize, rows: usize, maker: &PictureMaker, bands: usize) -> Result<Table> {
     let side = maker.synthesis().config().img_resolution.try_into()?;
-    let (columns, rows) = (args.cols.0.len(), args.rows.0.len());
     Table::new(columns, &vec![rows; bands], (side, side)).context("--rows and --cols")
 }
 
-/// The figure and the single pictures.
-struct Figure<'a> {
-    maker: &'a PictureMaker,
-    table: Table,
-    folder: PictureFolder<'a>,
-    /// By their names: pictures that the figure has several times are made once.
-    made: HashMap<String, DynamicImage>,
+/// A picture of the figure, once, however often the figure shows it.
+struct Picture {
+    name: String,
+    shot: Shot,
+    places: Vec<Place>,
 }
 
-impl Figure<'_> {
+/// All pictures in the order that they are made in.
+#[derive(Default)]
+struct Figure {
+    pictures: Vec<Picture>,
+    by_name: HashMap<String, usize>,
+}
+
+impl Figure {
+    fn new(rows: &[Source], columns: &[Source], bands: &[Band]) -> Result<Self> {
+        let mut figure = Self::default();
+        for (column, b) in columns.iter().enumerate() {
+            figure.add_source(Place::Column(column), b)?;
+        }
+        for (number, band) in bands.iter().enumerate() {
+            // Without another there is nothing to tell its pictures from.
+            let scale = band.scale.filter(|_| bands.len() > 1);
+            for (row, a) in rows.iter().enumerate() {
+                let row = number * rows.len() + row;
+                figure.add_source(Place::Row(row), a)?;
+                for (column, b) in columns.iter().enumerate() {
+                    let place = Place::Cell { row, column };
+                    figure.add_mix(place, a, b, scale, &band.layers)?;
+                }
+            }
+        }
+        Ok(figure)
+    }
+
     fn add_source(&mut self, place: Place, source: &Source) -> Result<()> {
-        let name = format!("{0}-{0}.png", source.seed);
-        self.add(place, name, source.seed, || Ok(source.ws.clone()))
+        let name = format!("{0}-{0}", source.name);
+        self.add(place, name, source.noise_seed, || Ok(source.ws.clone()))
     }
 
     /// Adds a picture of `a` with the styles of `b` at some layers; its noise is that of `a`.
@@ -137,14 +167,14 @@ impl Figure<'_> {
         layers: &[usize],
     ) -> Result<()> {
         let name = match scale {
-            _ if a.seed == b.seed => return self.add_source(place, a),
-            Some(scale) => format!("{}-{}-{}.png", a.seed, b.seed, scale.name()),
-            None => format!("{}-{}.png", a.seed, b.seed),
+            _ if a.name == b.name => return self.add_source(place, a),
+            Some(scale) => format!("{}-{}-{}", a.name, b.name, scale.name()),
+            None => format!("{}-{}", a.name, b.name),
         };
-        self.add(place, name, a.seed, || mix(&a.ws, &b.ws, layers))
+        self.add(place, name, a.noise_seed, || mix(&a.ws, &b.ws, layers))
     }
 
-    /// Makes and saves the picture of that name, where there is none yet, and paints it.
+    /// Adds the picture of that name, where there is none yet, and the place that shows it.
     fn add(
         &mut self,
         place: Place,
@@ -152,16 +182,21 @@ impl Figure<'_> {
         noise_seed: u32,
         ws: impl FnOnce() -> Result<Tensor>,
     ) -> Result<()> {
-        let picture = match self.made.entry(name) {
-            Entry::Occupied(made) => made.into_mut(),
-            Entry::Vacant(vacant) => {
-                let picture = self.maker.picture(&ws()?, noise_seed)?;
-                let picture = grid::to_image(&picture, 1, 1)?;
-                self.folder.save(&picture, vacant.key())?;
-                vacant.insert(picture)
-            }
+        if let Some(&number) = self.by_name.get(&name) {
+            self.pictures[number].places.push(place);
+            return Ok(());
+        }
+        let shot = Shot {
+            ws: ws()?,
+            noise_seed,
         };
-        Ok(self.table.paint(place, picture)?)
+        self.by_name.insert(name.clone(), self.pictures.len());
+        self.pictures.push(Picture {
+            name,
+            shot,
+            places: vec![place],
+        });
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@
 //!   mis-shaped or not asked for is reported.
 //! - [`tensorflow`] translates the variables of ProGAN and StyleGAN networks to our names and layout.
 //! - [`archive`] and [`pickle`] read the files of other tools, without running anything in them.
+//! - [`arrays`] reads and writes `.npy`, `.npz` and safetensors files of a few arrays, such as latents.
 //! - [`write_atomically`] writes any file so that nobody ever reads half of it.
 //!
 //! Parameter names are those of the public StyleGAN checkpoints, e.g. `mapping.fc0.weight`.
@@ -49,6 +50,7 @@
 //! ```
 
 pub mod archive;
+pub mod arrays;
 mod checkpoint;
 mod error;
 mod file;

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::Path;
 
 use candle_core::Device;
-use stylegan_data::{Dataset, DatasetOptions, grid};
+use stylegan_data::{Dataset, DatasetOptions, PictureFormat, grid};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -24,6 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
     let indices: Vec<usize> = (first..first + columns * columns).collect();
     let (images, _) = dataset.batch(&indices, &Device::Cpu)?;
-    grid::save_png(&grid::to_image(&images, columns, columns)?, Path::new(path))?;
+    let picture = grid::to_image(&images, columns, columns)?;
+    PictureFormat::Png.save(&picture, Path::new(path))?;
     Ok(())
 }

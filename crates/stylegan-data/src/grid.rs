@@ -1,17 +1,15 @@
-//! Grids and tables of pictures, and PNG files that are either whole or not there.
+//! Grids and tables of pictures.
 
+mod sheet;
 mod table;
 
-use std::io::{BufWriter, Write};
-use std::path::Path;
-
 use candle_core::{DType, Device, Tensor};
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
 
 use crate::DataError;
 
-pub use table::{Place, Table};
+pub use sheet::Sheet;
+pub use table::{Place, Table, on_paper};
 
 /// The most bytes that the pixels of a grid may take.
 const LIMIT_BYTES: u64 = 1 << 30;
@@ -42,20 +40,7 @@ pub fn to_image(images: &Tensor, columns: usize, rows: usize) -> Result<DynamicI
             "expected 1 to {columns}x{rows} pictures, found {count}"
         )));
     }
-    let too_large = || {
-        DataError::InvalidGrid(format!(
-            "expected at most 1 GiB of pixels, found {columns}x{rows} pictures of {width}x{height} \
-             with {channels} channels; ask for fewer columns or rows"
-        ))
-    };
-    let side = |cells: usize, pixels: usize| -> Result<u32, DataError> {
-        let side = cells.checked_mul(pixels).ok_or_else(too_large)?;
-        u32::try_from(side).map_err(|_| too_large())
-    };
-    let (grid_width, grid_height) = (side(columns, width)?, side(rows, height)?);
-    if u64::from(grid_width) * u64::from(grid_height) > LIMIT_BYTES / channels as u64 {
-        return Err(too_large());
-    }
+    let (grid_width, grid_height) = grid_size(columns, rows, (width, height), channels)?;
     let row_bytes = grid_width as usize * channels;
     let mut bytes = vec![0u8; row_bytes * grid_height as usize];
     let values: Vec<f32> = images
@@ -81,54 +66,36 @@ pub fn to_image(images: &Tensor, columns: usize, rows: usize) -> Result<DynamicI
         3 => RgbImage::from_raw(grid_width, grid_height, bytes).map(DynamicImage::from),
         _ => RgbaImage::from_raw(grid_width, grid_height, bytes).map(DynamicImage::from),
     }
-    .ok_or_else(too_large)
+    .ok_or_else(|| DataError::InvalidGrid("the pixels don't fill the grid".to_string()))
+}
+
+/// Width and height of a grid, unless it is too large.
+fn grid_size(
+    columns: usize,
+    rows: usize,
+    (width, height): (usize, usize),
+    channels: usize,
+) -> Result<(u32, u32), DataError> {
+    let too_large = || {
+        DataError::InvalidGrid(format!(
+            "expected at most 1 GiB of pixels, found {columns}x{rows} pictures of {width}x{height} \
+             with {channels} channels; ask for fewer columns or rows"
+        ))
+    };
+    let side = |cells: usize, pixels: usize| -> Result<u32, DataError> {
+        let side = cells.checked_mul(pixels).ok_or_else(too_large)?;
+        u32::try_from(side).map_err(|_| too_large())
+    };
+    let (grid_width, grid_height) = (side(columns, width)?, side(rows, height)?);
+    if u64::from(grid_width) * u64::from(grid_height) > LIMIT_BYTES / channels as u64 {
+        return Err(too_large());
+    }
+    Ok((grid_width, grid_height))
 }
 
 /// -1 becomes 0, 1 becomes 255; the cast clamps.
 fn to_byte(value: f32) -> u8 {
     ((value + 1.0) * 127.5).round() as u8
-}
-
-/// Writes a picture as a well compressed PNG.
-///
-/// It is written to a temporary file in the same folder and renamed, so that `path` never holds
-/// half a picture; an existing file is replaced.
-///
-/// # Errors
-/// If the folder can't be written to.
-pub fn save_png(image: &DynamicImage, path: &Path) -> Result<(), DataError> {
-    let failed = |reason: String| DataError::Write {
-        path: path.to_path_buf(),
-        reason,
-    };
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".png.tmp");
-    // Temporary files are private by default; pictures get the usual permissions.
-    #[cfg(unix)]
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    #[cfg(unix)]
-    builder.permissions(permissions);
-    let mut file = builder
-        .tempfile_in(folder)
-        .map_err(|error| failed(error.to_string()))?;
-    let mut writer = BufWriter::new(file.as_file_mut());
-    let encoder =
-        PngEncoder::new_with_quality(&mut writer, CompressionType::Best, FilterType::Adaptive);
-    image
-        .write_with_encoder(encoder)
-        .map_err(|error| failed(error.to_string()))?;
-    writer.flush().map_err(|error| failed(error.to_string()))?;
-    drop(writer);
-    file.as_file()
-        .sync_all()
-        .map_err(|error| failed(error.to_string()))?;
-    file.persist(path)
-        .map_err(|error| failed(error.error.to_string()))?;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -208,25 +175,5 @@ mod tests {
                 )
             );
         }
-    }
-
-    #[test]
-    fn saved_png_reads_back_and_leaves_no_other_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("grid.png");
-        std::fs::write(&path, "old").unwrap();
-        let grid = to_image(&images(&[0.5, -0.5, 0.0], (1, 3, 1, 1)), 1, 1).unwrap();
-        save_png(&grid, &path).unwrap();
-        assert_eq!(image::open(&path).unwrap(), grid);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_folder_that_is_not_there_is_an_error_that_names_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("missing").join("grid.png");
-        let grid = DynamicImage::new_rgb8(1, 1);
-        let message = save_png(&grid, &path).unwrap_err().to_string();
-        assert!(message.contains("grid.png: can't be written:"), "{message}");
     }
 }

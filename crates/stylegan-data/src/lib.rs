@@ -3,7 +3,7 @@
 //! - [`Dataset`] reads a nested folder or a zip of PNG, JPEG or WebP pictures, checks that they
 //!   belong together and gives batches of tensors; with no path it is a set of drawn [`portraits`].
 //! - [`Sampler`] gives the shuffled, endless order in which to train on them, and can be saved.
-//! - [`grid`] turns tensors back into pictures and writes them as PNG.
+//! - [`grid`] turns tensors back into pictures, and [`PictureFormat`] writes them as PNG, WebP or JPEG.
 //!
 //! Every broken rule is a [`DataError`] that names the file.
 //!
@@ -39,6 +39,7 @@ mod error;
 pub mod grid;
 mod labels;
 mod picture;
+mod picture_file;
 pub mod portraits;
 mod resize;
 mod sampler;
@@ -47,6 +48,7 @@ mod source;
 pub use dataset::{Dataset, DatasetOptions};
 pub use error::DataError;
 pub use picture::Mode;
+pub use picture_file::{PictureFormat, write_file};
 pub use sampler::Sampler;
 
 /// Whether the networks take pictures of this side: a power of two from 4 to 1024.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use stylegan_data::{Dataset, grid};
+use stylegan_data::{Dataset, PictureFormat, grid};
 use stylegan_mapping::latents;
 use stylegan_synthesis::NoiseMode;
 
@@ -76,7 +76,7 @@ impl SampleGrid {
 
     fn save(&self, images: &Tensor, path: &Path) -> Result<(), TrainError> {
         let picture = grid::to_image(images, self.columns, self.rows)?;
-        Ok(grid::save_png(&picture, path)?)
+        Ok(PictureFormat::Png.save(&picture, path)?)
     }
 }
 

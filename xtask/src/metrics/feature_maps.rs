@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
-use stylegan_data::grid;
+use stylegan_data::{PictureFormat, grid};
 use stylegan_mapping::latents;
 use stylegan_metrics::{FeatureMapStatistics, Quantiles, highest_peak, most_peaked_maps};
 use stylegan_synthesis::{FeatureMaps, NoiseMode, Synthesis};
@@ -139,11 +139,11 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         ensure!(is_png, "--maps {}: must end in .png", path.display());
     }
     let path = find_snapshot(&args.trained.network)?;
+    let trained = args.trained.open("metrics", terminal)?;
+    let label = trained.label()?;
     let Trained {
-        generator,
-        label,
-        device,
-    } = args.trained.open("metrics", terminal)?;
+        generator, device, ..
+    } = trained;
     ensure!(
         generator.config.synthesis.has_styles(),
         "{}: the network has no styles; give a StyleGAN or a StyleGAN2",
@@ -175,7 +175,7 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     if let Some(path) = &args.maps {
         let shown = ws.narrow(0, 0, SHOWN.min(seeds.len()))?;
         let (image, columns, rows) = show(&network, &shown)?;
-        grid::save_png(&grid::to_image(&image, columns, rows)?, path)?;
+        PictureFormat::Png.save(&grid::to_image(&image, columns, rows)?, path)?;
         print_result(path.display())?;
     }
     Ok(())

@@ -6,6 +6,7 @@ mod errors;
 mod feature_maps;
 mod metrics;
 mod networks;
+mod pictures;
 mod plot;
 mod runs;
 mod style_mixing;

@@ -244,7 +244,7 @@ impl Table {
 }
 
 /// The picture in colours without transparency, as it looks on white.
-fn on_paper(picture: &DynamicImage) -> RgbImage {
+pub fn on_paper(picture: &DynamicImage) -> RgbImage {
     if !picture.color().has_alpha() {
         return picture.to_rgb8();
     }

@@ -1,0 +1,96 @@
+//! `--batch`: how many pictures are computed at once.
+
+use anyhow::{Result, ensure};
+use candle_core::Device;
+use stylegan_synthesis::SynthesisConfig;
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+
+/// More don't make a picture faster.
+const MOST: usize = 8;
+
+/// The largest number that is taken from the command line.
+const LARGEST: usize = 4096;
+
+/// Feature maps of the largest layer that are in memory together: measured on networks of 256x256 and
+/// 1024x1024 pixels.
+const MAPS_AT_ONCE: u64 = 4;
+
+pub fn check(batch: Option<usize>) -> Result<()> {
+    if let Some(batch) = batch {
+        ensure!(
+            (1..=LARGEST).contains(&batch),
+            "--batch {batch}: must be from 1 to {LARGEST}"
+        );
+    }
+    Ok(())
+}
+
+/// The batch that was asked for, or what half of the free memory has room for. How much of a GPU's memory is
+/// free isn't known; there it is one picture.
+pub fn size(batch: Option<usize>, config: &SynthesisConfig, device: &Device) -> Result<usize> {
+    if let Some(batch) = batch {
+        return Ok(batch);
+    }
+    if !device.is_cpu() {
+        return Ok(1);
+    }
+    Ok(fitting(free_bytes(), bytes_per_picture(config)?))
+}
+
+fn fitting(free: u64, bytes_per_picture: u64) -> usize {
+    let room = free / 2 / bytes_per_picture.max(1);
+    usize::try_from(room).map_or(MOST, |room| room.clamp(1, MOST))
+}
+
+/// An estimate from the largest feature maps.
+fn bytes_per_picture(config: &SynthesisConfig) -> Result<u64> {
+    let mut largest = 0;
+    let mut resolution = 4;
+    while resolution <= config.img_resolution {
+        let values = config.channels(resolution)? * resolution * resolution;
+        largest = largest.max(values as u64);
+        resolution *= 2;
+    }
+    Ok(MAPS_AT_ONCE * largest * size_of::<f32>() as u64)
+}
+
+/// Memory that can be had without swapping, within the limit of the container where there is one.
+fn free_bytes() -> u64 {
+    let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    let system = System::new_with_specifics(memory);
+    let free = system.available_memory();
+    match system.cgroup_limits() {
+        Some(limits) => free.min(limits.free_memory),
+        None => free,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_fit_into_half_of_the_free_memory() {
+        assert_eq!(fitting(100, 10), 5);
+        assert_eq!(fitting(100, 51), 1);
+        assert_eq!(fitting(0, 10), 1, "one has to be tried");
+        assert_eq!(fitting(u64::MAX, 1), MOST);
+    }
+
+    #[test]
+    fn the_largest_layer_decides_what_a_picture_takes() {
+        let config = SynthesisConfig {
+            img_resolution: 256,
+            channel_base: 16384,
+            channel_max: 512,
+            ..Default::default()
+        };
+        // 64 channels of 256x256.
+        assert_eq!(bytes_per_picture(&config).unwrap(), 4 * (64 << 16) * 4);
+    }
+
+    #[test]
+    fn this_machine_has_free_memory() {
+        assert!(free_bytes() > 1 << 20);
+    }
+}

@@ -1,0 +1,128 @@
+//! A network at work: from latents to ws to pictures, several at a time.
+
+use anyhow::Result;
+use candle_core::{DType, Device, Tensor};
+use image::DynamicImage;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use stylegan_data::grid::{self, Sheet};
+use stylegan_mapping::Truncation;
+use stylegan_synthesis::{NoiseMode, Synthesis};
+
+use super::latents::{Latent, Value};
+use super::network::Trained;
+use crate::progress::Terminal;
+
+/// Where the fine detail comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Noise {
+    Const,
+    Random,
+    None,
+}
+
+/// A trained network, and how to make pictures with it.
+pub struct PictureMaker {
+    pub(super) trained: Trained,
+    pub(super) truncation: Truncation,
+    pub(super) noise: Noise,
+    pub(super) batch: usize,
+    /// An option that says how z become w, such as `--trunc 0.7`.
+    pub(super) asked_for: Option<String>,
+    pub(super) terminal: Terminal,
+}
+
+/// What a picture is made of.
+#[derive(Clone)]
+pub struct Shot {
+    /// `[1, num_ws, w_dim]`
+    pub ws: Tensor,
+    /// Where random noise is drawn from.
+    pub noise_seed: u32,
+}
+
+impl PictureMaker {
+    /// The network, and what pictures it makes.
+    pub fn trained(&self) -> &Trained {
+        &self.trained
+    }
+
+    /// The synthesis network, with its configuration and how far it has grown.
+    pub fn synthesis(&self) -> &Synthesis {
+        self.trained.generator.network.synthesis()
+    }
+
+    /// A picture of the size and colours of this network's, with nothing on it.
+    fn blank(&self) -> Result<DynamicImage> {
+        let config = self.synthesis().config();
+        let blank = Tensor::zeros(
+            (
+                1,
+                config.img_channels,
+                config.img_resolution,
+                config.img_resolution,
+            ),
+            DType::F32,
+            &Device::Cpu,
+        )?;
+        Ok(grid::to_image(&blank, 1, 1)?)
+    }
+
+    /// A grid for pictures of this network; one that is too large is an error before any is made.
+    pub fn sheet(&self, columns: usize, rows: usize) -> Result<Sheet> {
+        Ok(Sheet::new(columns, rows, &self.blank()?)?)
+    }
+
+    /// The ws `[1, num_ws, w_dim]` of a latent: those of a z truncated, others as they are.
+    pub fn ws(&self, latent: &Latent) -> Result<Tensor> {
+        match &latent.value {
+            Value::Z(z) => self.ws_of_z(z, self.truncation),
+            Value::W(ws) => Ok(ws.clone()),
+        }
+    }
+
+    /// The ws `[1, num_ws, w_dim]` of a z `[1, z_dim]`.
+    pub fn ws_of_z(&self, z: &Tensor, truncation: Truncation) -> Result<Tensor> {
+        let label = self.trained.label()?;
+        let Truncation { psi, cutoff } = truncation;
+        let network = &self.trained.generator.network;
+        Ok(network.ws(z, label.as_ref(), psi, cutoff)?)
+    }
+
+    /// Makes `count` pictures, which `shot` describes by their numbers, and hands them to `each` in order.
+    ///
+    /// They are made several at a time, with a progress bar; none depends on the others.
+    pub fn pictures(
+        &self,
+        count: usize,
+        shot: impl Fn(usize) -> Result<Shot>,
+        mut each: impl FnMut(usize, DynamicImage) -> Result<()>,
+    ) -> Result<()> {
+        let bar = self.terminal.bar(count, "pictures");
+        for first in (0..count).step_by(self.batch) {
+            let numbers = first..count.min(first + self.batch);
+            let shots: Vec<Shot> = numbers.clone().map(&shot).collect::<Result<_>>()?;
+            let images = self.images(&shots)?;
+            for (place, number) in numbers.enumerate() {
+                let image = images.narrow(0, place, 1)?;
+                each(number, grid::to_image(&image, 1, 1)?)?;
+                bar.advance();
+            }
+        }
+        Ok(())
+    }
+
+    /// `[N, C, R, R]`
+    fn images(&self, shots: &[Shot]) -> Result<Tensor> {
+        let ws: Vec<&Tensor> = shots.iter().map(|shot| &shot.ws).collect();
+        let ws = Tensor::cat(&ws, 0)?;
+        let seeds = shots.iter().map(|shot| u64::from(shot.noise_seed));
+        let mut generators: Vec<ChaCha8Rng> = seeds.map(ChaCha8Rng::seed_from_u64).collect();
+        let mut noise = match self.noise {
+            Noise::Const => NoiseMode::Const,
+            Noise::Random => NoiseMode::random_each(&mut generators),
+            Noise::None => NoiseMode::None,
+        };
+        Ok(self.synthesis().forward(&ws, &mut noise)?)
+    }
+}

@@ -1,0 +1,291 @@
+//! Which network makes pictures, and how.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail, ensure};
+use candle_core::{Device, Tensor};
+use stylegan_mapping::Truncation;
+use stylegan_synthesis::{GeneratorConfig, Layers};
+use stylegan_trainer::TrainedGenerator;
+
+use super::batch;
+use super::maker::{Noise, PictureMaker};
+use crate::device::DeviceChoice;
+use crate::network;
+use crate::progress::Terminal;
+
+/// Which network makes pictures, of which class, and where.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Network")]
+pub struct TrainedArgs {
+    /// Network file of any format (.safetensors, .pkl, .pt), or a run folder for its newest checkpoint
+    #[arg(long, value_name = "FILE|RUN")]
+    pub network: PathBuf,
+
+    /// Class to make pictures of, for networks that were trained with labels
+    #[arg(long, value_name = "N")]
+    class: Option<usize>,
+
+    /// Where to compute: cpu, cuda, cuda:N or metal
+    #[arg(long, default_value = "cpu")]
+    device: DeviceChoice,
+}
+
+/// A trained network on its device, and the class that pictures are made of.
+pub struct Trained {
+    pub generator: TrainedGenerator,
+    pub device: Device,
+    class: Option<usize>,
+}
+
+impl TrainedArgs {
+    /// Loads the network for a command.
+    pub fn open(&self, command: &str, terminal: &Terminal) -> Result<Trained> {
+        let device = self.device.open(command)?;
+        let generator = network::load(&self.network, &device, terminal)?;
+        check_class(self.class, generator.config.c_dim)?;
+        Ok(Trained {
+            generator,
+            device,
+            class: self.class,
+        })
+    }
+}
+
+impl Trained {
+    /// The one-hot label `[1, c_dim]` of `--class`, which must be given where the network has labels.
+    pub fn label(&self) -> Result<Option<Tensor>> {
+        label(self.class, self.generator.config.c_dim, &self.device)
+    }
+}
+
+fn check_class(class: Option<usize>, classes: usize) -> Result<()> {
+    match (class, classes) {
+        (Some(class), 0) => {
+            bail!("--class {class}: the network was trained without labels; leave the option out")
+        }
+        (Some(class), _) if class >= classes => bail!(
+            "--class {class}: the network has {classes} classes; choose one from 0 to {}",
+            classes - 1
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn label(class: Option<usize>, classes: usize, device: &Device) -> Result<Option<Tensor>> {
+    check_class(class, classes)?;
+    match (class, classes) {
+        (_, 0) => Ok(None),
+        (None, _) => bail!(
+            "the network was trained with {classes} classes: choose one with --class 0 to --class {}",
+            classes - 1
+        ),
+        (Some(class), _) => {
+            let one_hot = (0..classes)
+                .map(|i| f32::from(u8::from(i == class)))
+                .collect();
+            Ok(Some(Tensor::from_vec(one_hot, (1, classes), device)?))
+        }
+    }
+}
+
+/// Which network makes the pictures, and how.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Network")]
+pub struct NetworkArgs {
+    #[command(flatten)]
+    trained: TrainedArgs,
+
+    /// Truncation: 1 for the full variety, less for more typical pictures, 0 for the average one
+    /// [default: 0.7 for networks of --cfg stylegan1 and stylegan1-c to -f, else 1]
+    #[arg(long, value_name = "PSI", allow_negative_numbers = true)]
+    trunc: Option<f64>,
+
+    /// Truncate only that many layers, counted from the coarsest, and leave the detail as it is
+    /// [default: 8 where the default of --trunc is 0.7, else all]
+    #[arg(long, value_name = "LAYERS")]
+    trunc_cutoff: Option<usize>,
+
+    /// Fine detail: the same in every picture, drawn from each seed, or left out
+    #[arg(long, value_name = "MODE", default_value = "const")]
+    noise_mode: Noise,
+
+    /// Pictures to compute at once; they are the same with any number
+    /// [default: as many as memory has room for, at most 8]
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+}
+
+impl NetworkArgs {
+    /// Loads the network for a command.
+    pub fn open(&self, command: &str, terminal: &Terminal) -> Result<PictureMaker> {
+        if let Some(psi) = self.trunc {
+            ensure!(psi.is_finite(), "--trunc {psi}: must be a number");
+        }
+        batch::check(self.batch)?;
+        let trained = self.trained.open(command, terminal)?;
+        let config = &trained.generator.config;
+        Ok(PictureMaker {
+            truncation: self.truncation(config)?,
+            noise: self.noise(config)?,
+            batch: batch::size(self.batch, &config.synthesis, &trained.device)?,
+            asked_for: self.asked_for(),
+            terminal: terminal.clone(),
+            trained,
+        })
+    }
+
+    /// The option that says how z become w, where the user gave one.
+    fn asked_for(&self) -> Option<String> {
+        let trunc = self.trunc.map(|psi| format!("--trunc {psi}"));
+        let cutoff = || self.trunc_cutoff.map(|n| format!("--trunc-cutoff {n}"));
+        let class = || self.trained.class.map(|class| format!("--class {class}"));
+        trunc.or_else(cutoff).or_else(class)
+    }
+
+    /// The network's own truncation, with what the user wants in its place.
+    fn truncation(&self, config: &GeneratorConfig) -> Result<Truncation> {
+        let own = config.truncation();
+        let psi = self.trunc.unwrap_or(own.psi);
+        if !config.mapping.w_avg {
+            let no_average = "the network keeps no average to truncate to; leave the option out";
+            ensure!(psi == 1., "--trunc {psi}: {no_average}");
+            if let Some(layers) = self.trunc_cutoff {
+                bail!("--trunc-cutoff {layers}: {no_average}")
+            }
+        }
+        if let Some(layers) = self.trunc_cutoff {
+            let count = config.synthesis.num_ws();
+            ensure!(
+                layers <= count,
+                "--trunc-cutoff {layers}: the network has {count} layers; choose at most that many"
+            );
+            match self.trunc {
+                None if psi == 1. => bail!(
+                    "--trunc-cutoff {layers}: this network's pictures are not truncated; add --trunc"
+                ),
+                Some(1.) => bail!(
+                    "--trunc-cutoff {layers}: --trunc 1 truncates nothing; give less, or leave the \
+                     option out"
+                ),
+                _ => (),
+            }
+        }
+        Ok(Truncation {
+            psi,
+            cutoff: self.trunc_cutoff.or(own.cutoff),
+        })
+    }
+
+    /// Random noise needs layers that take any.
+    fn noise(&self, config: &GeneratorConfig) -> Result<Noise> {
+        let has_noise = match &config.synthesis.layers {
+            Layers::Modulated => true,
+            Layers::Styled(layers) => layers.use_noise,
+        };
+        ensure!(
+            has_noise || self.noise_mode != Noise::Random,
+            "--noise-mode random: the layers of the network have no noise; leave the option out"
+        );
+        Ok(self.noise_mode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(trunc: Option<f64>, trunc_cutoff: Option<usize>) -> NetworkArgs {
+        NetworkArgs {
+            trained: TrainedArgs {
+                network: PathBuf::new(),
+                class: None,
+                device: DeviceChoice::Cpu,
+            },
+            trunc,
+            trunc_cutoff,
+            noise_mode: Noise::Const,
+            batch: None,
+        }
+    }
+
+    #[test]
+    fn a_class_is_given_exactly_where_the_network_has_labels() {
+        let label = |class, classes| label(class, classes, &Device::Cpu);
+        assert!(label(None, 0).unwrap().is_none());
+        let one_hot = label(Some(1), 3).unwrap().unwrap();
+        assert_eq!(one_hot.to_vec2::<f32>().unwrap(), [[0., 1., 0.]]);
+        let error = |class, classes| label(class, classes).unwrap_err().to_string();
+        assert!(error(Some(0), 0).starts_with("--class 0: the network was trained without labels"));
+        assert!(error(None, 3).ends_with("choose one with --class 0 to --class 2"));
+        assert!(error(Some(3), 3).ends_with("the network has 3 classes; choose one from 0 to 2"));
+    }
+
+    #[test]
+    fn truncation_is_the_networks_own_unless_the_user_wants_another() {
+        let of = |config: &GeneratorConfig, trunc, cutoff| {
+            let truncation = args(trunc, cutoff).truncation(config).unwrap();
+            (truncation.psi, truncation.cutoff)
+        };
+        let stylegan = GeneratorConfig::stylegan1();
+        assert_eq!(of(&stylegan, None, None), (0.7, Some(8)));
+        assert_eq!(of(&stylegan, Some(0.5), None), (0.5, Some(8)));
+        assert_eq!(of(&stylegan, None, Some(4)), (0.7, Some(4)));
+        let stylegan2 = GeneratorConfig::default();
+        assert_eq!(of(&stylegan2, None, None), (1., None));
+        assert_eq!(of(&stylegan2, Some(0.5), None), (0.5, None));
+        assert_eq!(of(&stylegan2, Some(0.5), Some(4)), (0.5, Some(4)));
+        assert_eq!(of(&GeneratorConfig::progan(), None, None).0, 1.);
+    }
+
+    #[test]
+    fn truncation_without_effect_or_average_is_an_error() {
+        let error = |config: &GeneratorConfig, trunc, cutoff| {
+            let truncation = args(trunc, cutoff).truncation(config);
+            truncation.unwrap_err().to_string()
+        };
+        assert_eq!(
+            error(&GeneratorConfig::default(), None, Some(4)),
+            "--trunc-cutoff 4: this network's pictures are not truncated; add --trunc"
+        );
+        assert_eq!(
+            error(&GeneratorConfig::stylegan1(), Some(1.), Some(4)),
+            "--trunc-cutoff 4: --trunc 1 truncates nothing; give less, or leave the option out"
+        );
+        assert_eq!(
+            error(&GeneratorConfig::stylegan1(), None, Some(19)),
+            "--trunc-cutoff 19: the network has 18 layers; choose at most that many"
+        );
+        let no_average = "the network keeps no average to truncate to; leave the option out";
+        assert_eq!(
+            error(&GeneratorConfig::progan(), Some(0.5), None),
+            format!("--trunc 0.5: {no_average}")
+        );
+        for trunc in [None, Some(1.)] {
+            assert_eq!(
+                error(&GeneratorConfig::progan(), trunc, Some(4)),
+                format!("--trunc-cutoff 4: {no_average}")
+            );
+        }
+    }
+
+    #[test]
+    fn random_noise_needs_layers_that_take_any() {
+        let noise = |config: GeneratorConfig, noise_mode| {
+            let args = NetworkArgs {
+                noise_mode,
+                ..args(None, None)
+            };
+            args.noise(&config).map_err(|error| error.to_string())
+        };
+        let stylegan = noise(GeneratorConfig::stylegan1(), Noise::Random);
+        assert_eq!(stylegan, Ok(Noise::Random));
+        let progan = noise(GeneratorConfig::progan(), Noise::Random).unwrap_err();
+        let expected = "--noise-mode random: the layers of the network have no noise;";
+        assert!(progan.starts_with(expected), "{progan}");
+        assert_eq!(
+            noise(GeneratorConfig::progan(), Noise::None),
+            Ok(Noise::None)
+        );
+    }
+}

@@ -1,0 +1,206 @@
+//! What all commands that make pictures share: latents from files, formats, batches, and wrong input.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use stylegan_checkpoint::arrays;
+use stylegan_mapping::latents;
+
+use crate::common::{Run, fail, lines, text, xtask};
+
+/// A published network of 16x16 pixels: z and w of 16 values, 6 layers.
+fn ada() -> PathBuf {
+    stylegan_goldens::folder("checkpoints").join("ada.pkl")
+}
+
+fn succeed(arguments: &[&str]) -> Run {
+    let run = xtask(arguments);
+    assert!(run.status.success(), "{:?}", lines(&run));
+    run
+}
+
+/// `generate` with more arguments; the content of the files that it printed.
+fn generate(outdir: &Path, more: &str) -> Vec<Vec<u8>> {
+    let network = ada();
+    let start = [
+        "generate",
+        "--network",
+        text(&network),
+        "--outdir",
+        text(outdir),
+    ];
+    let more: Vec<&str> = more.split_whitespace().collect();
+    let run = succeed(&[&start[..], &more].concat());
+    let printed = String::from_utf8(run.stdout).unwrap();
+    printed
+        .lines()
+        .map(|path| fs::read(path).unwrap())
+        .collect()
+}
+
+fn write(path: &Path, name: &str, values: &Tensor) -> String {
+    arrays::write(path, &[(name, values)]).unwrap();
+    text(path).to_string()
+}
+
+#[test]
+fn latents_from_files_make_the_pictures_of_their_seeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let saved = folder.path().join("w.npz");
+    let save = format!("--seeds 3,5 --trunc 0.7 --save-w {}", text(&saved));
+    let mut expected = generate(&out, &save);
+    let written = expected.pop().unwrap();
+    assert!(written == fs::read(&saved).unwrap());
+    let [array] = &arrays::read(&saved).unwrap()[..] else {
+        panic!("one array")
+    };
+    assert_eq!(
+        (&array.name[..], array.values.dims()),
+        ("w", &[2, 6, 16][..])
+    );
+
+    // Saved ws, as they are.
+    let latents = format!("--latents {}", text(&saved));
+    assert!(generate(&out, &latents) == expected);
+    let projected = format!("--projected-w {}", text(&saved));
+    assert!(generate(&out, &projected) == expected);
+    // z, which are truncated.
+    let z = latents::from_seeds(&[3, 5], 16, &Device::Cpu).unwrap();
+    for name in ["z.npz", "z.safetensors"] {
+        let path = write(&folder.path().join(name), "z", &z);
+        assert!(generate(&out, &format!("--latents {path} --trunc 0.7")) == expected);
+    }
+    let path = write(&folder.path().join("z.npy"), "", &z);
+    let asked = format!("--latents {path} --latents-space z --trunc 0.7");
+    assert!(generate(&out, &asked) == expected);
+    // One w for all layers; several files.
+    let w = array.values.narrow(1, 0, 1).unwrap().squeeze(1).unwrap();
+    let first = write(&folder.path().join("w0.npy"), "", &w.get(0).unwrap());
+    let second = write(&folder.path().join("w1.npy"), "", &w.get(1).unwrap());
+    let asked = format!("--latents {first} {second} --latents-space w");
+    assert!(generate(&out, &asked) == expected);
+    assert!(out.join("latent0001.png").exists());
+}
+
+#[test]
+fn pictures_do_not_depend_on_the_batch_or_the_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    for noise in ["const", "random"] {
+        let of = |more: &str| {
+            let out = folder.path().join(format!("{noise}{more}"));
+            let seeds = format!("--seeds 0-6 --noise-mode {noise} {more}");
+            generate(&out, &seeds)
+        };
+        let one = of("--batch 1 --threads 1");
+        assert!(one[0] != one[1]);
+        for more in [
+            "",
+            "--batch 2",
+            "--batch 7 --threads 2",
+            "--batch 100 --threads 3",
+        ] {
+            assert!(of(more) == one, "{noise} {more}");
+        }
+    }
+}
+
+#[test]
+fn every_format_has_its_name_and_the_same_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    for (format, name) in [
+        ("png", "seed0004.png"),
+        ("webp", "seed0004.webp"),
+        ("jpeg", "seed0004.jpg"),
+        ("jpg", "seed0004.jpg"),
+    ] {
+        generate(&out, &format!("--seeds 4 --format {format}"));
+        assert!(out.join(name).exists(), "{format}");
+    }
+    let read = |name: &str| image::open(out.join(name)).unwrap().to_rgb8();
+    assert_eq!(read("seed0004.png"), read("seed0004.webp"));
+    let loss = read("seed0004.png");
+    let loss = loss
+        .iter()
+        .zip(read("seed0004.jpg").iter())
+        .map(|(a, b)| a.abs_diff(*b))
+        .max();
+    assert!(loss < Some(60), "{loss:?}");
+}
+
+#[test]
+fn wrong_latents_are_refused_with_what_the_network_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = ada();
+    let file = |name: &str, array: &str, shape: &[usize]| {
+        let values = Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu).unwrap();
+        write(&folder.path().join(name), array, &values)
+    };
+    let vectors = file("vectors.npy", "", &[2, 16]);
+    let ws = file("ws.npz", "w", &[1, 6, 16]);
+    let wide = file("wide.npz", "w", &[1, 6, 512]);
+    let none = file("none.npz", "w", &[0, 16]);
+    let words = folder.path().join("words.npz");
+    fs::write(&words, "not an array").unwrap();
+    let (words, absent) = (text(&words), folder.path().join("absent.npy"));
+    let has = "expected z [N, 16], w [N, 16] or ws [N, 6, 16]";
+    for (arguments, expected) in [
+        (
+            format!("--latents {vectors}"),
+            format!(
+                "{vectors}: z and w of the network both have 16 values; say which these are with \
+                 --latents-space z or --latents-space w"
+            ),
+        ),
+        (
+            format!("--latents {wide}"),
+            format!("{wide}: {has}, found [1, 6, 512]"),
+        ),
+        (
+            format!("--latents {none}"),
+            format!("{none}: there are no latents in it, only the shape [0, 16]"),
+        ),
+        (
+            format!("--latents {ws} --latents-space z"),
+            format!("{ws}: --latents-space z: expected z [N, 16], found [1, 6, 16]"),
+        ),
+        (
+            format!("--latents {words}"),
+            format!("{words}: not a file of arrays; expected .npy, .npz or .safetensors"),
+        ),
+        (
+            format!("--latents {}", text(&absent)),
+            format!("{}: no such file", absent.display()),
+        ),
+        (
+            format!("--latents {ws} --trunc 0.5"),
+            "--trunc 0.5: is for seeds and z, but the w of files are used as they are; leave the option out"
+                .to_string(),
+        ),
+        (
+            format!("--latents {vectors} --latents-space z --grid 1x1"),
+            "--grid 1x1: has room for 1, but there are 2 latents".to_string(),
+        ),
+        (
+            "--seeds 1 --save-w w.txt".to_string(),
+            "--save-w w.txt: expected a name that ends in .npz, .npy or .safetensors".to_string(),
+        ),
+        (
+            "--seeds 1 --save-w no/w.npz".to_string(),
+            "--save-w no/w.npz: there is no folder no; make it first".to_string(),
+        ),
+        (
+            "--seeds 1 --batch 0".to_string(),
+            "--batch 0: must be from 1 to 4096".to_string(),
+        ),
+    ] {
+        let out = folder.path().join("out");
+        let start = ["generate", "--network", text(&network), "--outdir", text(&out)];
+        let more: Vec<&str> = arguments.split_whitespace().collect();
+        let run = fail(&[&start[..], &more].concat());
+        assert_eq!(lines(&run), [format!("error: {expected}")], "{arguments}");
+        assert!(!out.exists(), "{arguments}");
+    }
+}
