@@ -13,6 +13,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use stylegan_trainer::MemoryMeter;
 
+use crate::device::DeviceChoice;
 use crate::print_result;
 use crate::progress::Terminal;
 use crate::spans::{PHASES, Recorder};
@@ -67,7 +68,7 @@ struct GenerateArgs {
     warmup: usize,
 
     #[command(flatten)]
-    output: OutputArgs,
+    measure: MeasureArgs,
     #[command(flatten)]
     network: NetworkArgs,
 }
@@ -85,13 +86,18 @@ struct TrainStepArgs {
     warmup: usize,
 
     #[command(flatten)]
-    output: OutputArgs,
+    measure: MeasureArgs,
     #[command(flatten)]
     network: NetworkArgs,
 }
 
+/// Where to compute, and what is written.
 #[derive(Debug, clap::Args)]
-struct OutputArgs {
+struct MeasureArgs {
+    /// Where to compute: cpu, cuda, cuda:N or metal; peak memory is always that of the program, not of a GPU
+    #[arg(long, default_value = "cpu")]
+    device: DeviceChoice,
+
     /// Print one line of JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -120,7 +126,7 @@ pub fn run(args: &Args, recorder: &Recorder, terminal: &Terminal) -> Result<()> 
                 Kind::Generate,
                 &args.network,
                 repeats,
-                &args.output,
+                &args.measure,
                 recorder,
             )
         }
@@ -130,7 +136,7 @@ pub fn run(args: &Args, recorder: &Recorder, terminal: &Terminal) -> Result<()> 
                 Kind::TrainStep,
                 &args.network,
                 repeats,
-                &args.output,
+                &args.measure,
                 recorder,
             )
         }
@@ -158,29 +164,32 @@ fn measure(
     kind: Kind,
     network: &NetworkArgs,
     repeats: Repeats,
-    output: &OutputArgs,
+    args: &MeasureArgs,
     recorder: &Recorder,
 ) -> Result<()> {
     let config = network.config(kind)?;
-    let mut work = work::new(kind, &config)?;
-    if let Some(path) = &output.export {
+    let device = args.device.open("bench")?;
+    let mut work = work::new(kind, &config, &device)?;
+    if let Some(path) = &args.export {
         work.export(path)?;
     }
     for _ in 0..repeats.warmup {
         work.warm_up()?;
     }
+    device.synchronize()?;
     recorder.take();
     let mut runs = Vec::with_capacity(repeats.runs);
     for _ in 0..repeats.runs {
         let start = Instant::now();
         work.run()?;
+        device.synchronize()?;
         let seconds = start.elapsed().as_secs_f64() / work.calls() as f64;
         runs.push((seconds, Phases::new(&recorder.take(), work.calls())));
     }
-    let setting = Setting::new(kind, &config);
+    let setting = Setting::new(kind, &config, args.device);
     let peak_memory = MemoryMeter::default().peak_bytes();
     let summary = Summary::new(setting, runs, work.operations(), peak_memory);
-    match output.json {
+    match args.json {
         true => print_result(serde_json::to_string(&summary)?),
         false => print_result(summary),
     }

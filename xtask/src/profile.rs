@@ -9,9 +9,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use candle_core::Device;
 
 use crate::bench::summary::Setting;
 use crate::bench::work::{self, Kind, NetworkArgs};
+use crate::device::DeviceChoice;
 use crate::print_result;
 use crate::progress::Terminal;
 use crate::spans::{OPERATORS, PHASES, Recorder};
@@ -71,7 +73,7 @@ pub fn run(args: &Args, recorder: &Recorder, terminal: &Terminal) -> Result<()> 
         }
         None => None,
     };
-    let mut work = work::new(args.work, &config)?;
+    let mut work = work::new(args.work, &config, &Device::Cpu)?;
     work.warm_up()?;
     recorder.take();
     let start = Instant::now();
@@ -81,7 +83,7 @@ pub fn run(args: &Args, recorder: &Recorder, terminal: &Terminal) -> Result<()> 
     let total = start.elapsed().as_secs_f64();
     let spans = recorder.take();
     print_result(Profile {
-        setting: &Setting::new(args.work, &config),
+        setting: &Setting::new(args.work, &config, DeviceChoice::Cpu),
         calls: args.runs * work.calls(),
         total,
         spans: &spans,

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use candle_core::{DType, Device, Result, Var};
+use candle_core::{DType, Result, Var};
 use candle_nn::VarBuilder;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::Deserialize;
 use stylegan_checkpoint::{ParamStore, load_network};
 use stylegan_discriminator::{Discriminator, DiscriminatorConfig};
-use stylegan_goldens::{Case, assert_close};
+use stylegan_goldens::{Case, assert_close, device};
 use stylegan_ops::autograd;
 use stylegan_ops::nn::Architecture;
 
@@ -29,7 +29,7 @@ fn cases(dtype: DType) -> Result<Vec<Case<Params>>> {
 }
 
 fn discriminator(case: &Case<Params>, dtype: DType) -> Result<Discriminator> {
-    let vb = VarBuilder::from_tensors(case.with_prefix("D."), dtype, &Device::Cpu);
+    let vb = VarBuilder::from_tensors(case.with_prefix("D."), dtype, device());
     Discriminator::new(&case.params.discriminator, vb)
 }
 
@@ -88,7 +88,7 @@ fn golden_parameters_have_the_public_names_and_shapes_filters_aside() -> Result<
     for case in cases(DType::F32)? {
         let config = &case.params.discriminator;
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let params = ParamStore::initialize(DType::F32, &Device::Cpu, &mut rng, |vb| {
+        let params = ParamStore::initialize(DType::F32, device(), &mut rng, |vb| {
             Discriminator::new(config, vb)
         })?;
         let got: BTreeSet<_> = params
@@ -112,7 +112,7 @@ fn golden_filters_are_loaded_where_a_layer_resamples() -> Result<()> {
         let config = &case.params.discriminator;
         let mut tensors = BTreeMap::from_iter(case.with_prefix("D."));
         let build = |vb: VarBuilder| Discriminator::new(config, vb);
-        let loaded = load_network(&tensors, DType::F32, &Device::Cpu, build)
+        let loaded = load_network(&tensors, DType::F32, device(), build)
             .map_err(candle_core::Error::wrap)?;
         let layers: &[&str] = match config.architecture {
             Architecture::Skip => &["conv1.", ""],
@@ -130,7 +130,7 @@ fn golden_filters_are_loaded_where_a_layer_resamples() -> Result<()> {
         let got: BTreeSet<_> = loaded.iter().map(|(name, _)| name.to_string()).collect();
         assert_eq!(got, expected, "{}", case.name);
 
-        let without = load_network(&tensors, DType::F32, &Device::Cpu, build)
+        let without = load_network(&tensors, DType::F32, device(), build)
             .map_err(candle_core::Error::wrap)?;
         assert_eq!(without.len(), tensors.len(), "{}", case.name);
     }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use candle_core::{DType, Device, Error, Result, Tensor};
+use candle_core::{DType, Error, Result, Tensor};
 use candle_nn::VarBuilder;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::Deserialize;
 use stylegan_checkpoint::{ParamStore, load_network, tensorflow};
 use stylegan_discriminator::{Discriminator, DiscriminatorConfig};
-use stylegan_goldens::{Case, assert_close, is_progan};
+use stylegan_goldens::{Case, assert_close, device, is_progan};
 use stylegan_import::tensorflow::{DiscriminatorKwargs, Implementation, Kwargs};
 use stylegan_ops::average_pool2d;
 use stylegan_ops::growing::Lod;
@@ -46,7 +46,7 @@ fn weights(case: &Case<Params>) -> Result<BTreeMap<String, Tensor>> {
 fn discriminator(case: &Case<Params>, dtype: DType) -> Result<Discriminator> {
     let config = config(case)?;
     let build = |vb: VarBuilder| Discriminator::new(&config, vb);
-    let params = load_network(&weights(case)?, dtype, &Device::Cpu, build).map_err(Error::wrap)?;
+    let params = load_network(&weights(case)?, dtype, device(), build).map_err(Error::wrap)?;
     build(params.frozen_var_builder())
 }
 
@@ -168,7 +168,7 @@ fn golden_parameters_have_the_shapes_of_the_tensorflow_variables() -> Result<()>
     for case in cases(DType::F32)? {
         let config = config(&case)?;
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let params = ParamStore::initialize(DType::F32, &Device::Cpu, &mut rng, |vb| {
+        let params = ParamStore::initialize(DType::F32, device(), &mut rng, |vb| {
             Discriminator::new(&config, vb)
         })?;
         let expected = shapes(weights(&case)?);

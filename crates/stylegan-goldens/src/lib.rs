@@ -4,11 +4,15 @@
 //! (tensors under the keys `CASE/TENSOR`). The files are read from the folder that the environment
 //! variable `STYLEGAN_GOLDENS` names, else from this crate's own `fixtures/`.
 //!
+//! The environment variable `STYLEGAN_DEVICE` (`cuda`, `cuda:N` or `metal`) has the tests compute on a GPU, in a build with
+//! that feature: see [`device`].
+//!
 //! `checkpoints/` and `stylegan1/pkl/` hold files of the public tools as they are, and beside each group of them
 //! what its networks compute.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use candle_core::{DType, Device, Error, Result, Tensor};
 use serde::de::DeserializeOwned;
@@ -20,6 +24,32 @@ pub fn folder(family: &str) -> PathBuf {
         .map(PathBuf::from)
         .unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures")));
     root.join(family)
+}
+
+/// The device that tests compute on: the one that `STYLEGAN_DEVICE` names, else the CPU.
+///
+/// It is opened once: candle takes two handles of one GPU for two devices, whose tensors don't go together.
+///
+/// # Panics
+/// If the variable names no device of this machine and build, so that no test passes on another one.
+pub fn device() -> &'static Device {
+    static DEVICE: OnceLock<Device> = OnceLock::new();
+    DEVICE.get_or_init(|| {
+        let name = std::env::var("STYLEGAN_DEVICE").unwrap_or_else(|_| "cpu".to_string());
+        open(&name).unwrap_or_else(|e| panic!("STYLEGAN_DEVICE={name}: {e}"))
+    })
+}
+
+fn open(name: &str) -> Result<Device> {
+    match name.split_once(':').unwrap_or((name, "0")) {
+        ("cpu", "0") => Ok(Device::Cpu),
+        ("cuda", number) => match number.parse() {
+            Ok(number) => Device::new_cuda(number),
+            Err(_) => Err(error(format!("{number} is not the number of a device"))),
+        },
+        ("metal", "0") => Device::new_metal(0),
+        _ => Err(error("expected cpu, cuda, cuda:N or metal".to_string())),
+    }
 }
 
 /// The names (without extension) of all golden files of a family that start with `prefix`, sorted.
@@ -77,7 +107,7 @@ pub fn is_progan<P>(case: &Case<P>) -> bool {
     }
 }
 
-/// All cases of the golden file `name` of a family, with tensors converted to `dtype`.
+/// All cases of the golden file `name` of a family, with tensors converted to `dtype`, on the [`device`] of the tests.
 ///
 /// # Errors
 /// If a file can't be read, or a case has no tensors. Exception: a case whose parameters hold the
@@ -95,7 +125,7 @@ fn load_file<P: DeserializeOwned>(path: &Path, dtype: DType) -> Result<Vec<Case<
         serde_json::from_str(&json).map_err(|e| error(format!("{}.json: {e}", path.display())))?;
     let mut tensors = BTreeMap::<String, BTreeMap<String, Tensor>>::new();
     let file = path.with_extension("safetensors");
-    for (key, tensor) in candle_core::safetensors::load(file, &Device::Cpu)? {
+    for (key, tensor) in candle_core::safetensors::load(file, device())? {
         if let Some((case, tensor_name)) = key.split_once('/') {
             let case = tensors.entry(case.to_string()).or_default();
             case.insert(tensor_name.to_string(), tensor.to_dtype(dtype)?);
@@ -168,8 +198,16 @@ fn error(message: String) -> Error {
 mod tests {
     use super::*;
 
+    #[test]
+    fn devices_are_known_by_name() {
+        assert!(open("cpu").unwrap().is_cpu());
+        for wrong in ["", "gpu", "cpu:1", "metal:1", "cuda:x"] {
+            assert!(open(wrong).is_err(), "{wrong}");
+        }
+    }
+
     fn tensor(values: &[f64]) -> Tensor {
-        Tensor::new(values, &Device::Cpu).unwrap()
+        Tensor::new(values, device()).unwrap()
     }
 
     fn error_of(got: &[f64], expected: &[f64]) -> f64 {

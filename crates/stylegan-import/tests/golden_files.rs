@@ -2,9 +2,9 @@
 
 mod common;
 
-use candle_core::{DType, Device, Error, Result, Tensor, bail};
+use candle_core::{DType, Error, Result, Tensor, bail};
 use common::{Sample, fixture, samples};
-use stylegan_goldens::assert_close;
+use stylegan_goldens::{assert_close, device};
 use stylegan_import::{Imported, Network, import};
 use stylegan_mapping::{broadcast, truncate};
 use stylegan_synthesis::{Generator, GeneratorConfig, NoiseMode};
@@ -12,7 +12,7 @@ use stylegan_synthesis::{Generator, GeneratorConfig, NoiseMode};
 const TOLERANCE: f64 = 1e-4;
 
 fn build(network: &Option<Network<GeneratorConfig>>) -> Result<Option<Generator>> {
-    let build = |network: &Network<_>| network.build(DType::F32, &Device::Cpu).map_err(Error::wrap);
+    let build = |network: &Network<_>| network.build(DType::F32, device()).map_err(Error::wrap);
     network.as_ref().map(build).transpose()
 }
 
@@ -74,7 +74,7 @@ fn check(sample: &Sample, file: &Imported) -> Result<usize> {
     let d = file
         .d
         .as_ref()
-        .map(|network| network.build(DType::F32, &Device::Cpu));
+        .map(|network| network.build(DType::F32, device()));
     let d = d.transpose().map_err(Error::wrap)?;
     let labels = sample.expected.get("c").or(sample.expected.get("labels"));
     let z = sample.get("z")?;
@@ -171,13 +171,13 @@ fn golden_every_sample_file_computes_its_expected_outputs() -> Result<()> {
 fn an_estimated_average_w_is_near_the_one_that_the_tool_estimates() -> Result<()> {
     let file = import(fixture("checkpoints/rosinality_train.pt")).map_err(Error::wrap)?;
     let expected = fixture("checkpoints/rosinality_expected.safetensors");
-    let expected = candle_core::safetensors::load(expected, &Device::Cpu)?;
+    let expected = candle_core::safetensors::load(expected, device())?;
     let mut g_ema = file.g_ema.unwrap();
     assert!(!g_ema.config.mapping.w_avg);
     g_ema.estimate_w_avg(4096).map_err(Error::wrap)?;
     let found = g_ema.tensors["mapping.w_avg"].clone();
     assert_close("w_avg", &found, &expected["latent_avg"].flatten_all()?, 0.1);
-    let generator = g_ema.build(DType::F32, &Device::Cpu).map_err(Error::wrap)?;
+    let generator = g_ema.build(DType::F32, device()).map_err(Error::wrap)?;
     assert!(generator.mapping().w_avg().is_some());
     // One that is there stays.
     g_ema.estimate_w_avg(1).map_err(Error::wrap)?;

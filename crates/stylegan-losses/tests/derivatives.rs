@@ -2,8 +2,9 @@
 
 mod differences;
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
 use differences::assert_gradients;
+use stylegan_goldens::device;
 use stylegan_losses::{auxiliary_classifier, hinge, logistic, wgan};
 use stylegan_ops::autograd::{backward, grad};
 
@@ -12,13 +13,13 @@ fn logits(classes: usize) -> Result<Var> {
     let values: Vec<f64> = (0..3 * classes)
         .map(|i| 3. * (i as f64 * 0.9 + 0.2).sin())
         .collect();
-    Var::from_vec(values, (3, classes), &Device::Cpu)
+    Var::from_vec(values, (3, classes), device())
 }
 
 /// Checks the gradient of `loss`, which is per sample, and that of the gradient's squared norm.
 fn check(name: &str, x: &Var, loss: impl Fn(&Tensor) -> Result<Tensor>) -> Result<()> {
     // Unequal weights, so that no sample can stand in for another.
-    let weights = Tensor::new(&[0.7, -1.3, 2.], &Device::Cpu)?;
+    let weights = Tensor::new(&[0.7, -1.3, 2.], device())?;
     let first = || (loss(x)? * &weights)?.sum_all();
     let vars = [(name, x)];
     assert_gradients(&backward(&first()?)?, &vars, || first()?.to_scalar())?;
@@ -40,7 +41,7 @@ fn logistic_losses() -> Result<()> {
 fn auxiliary_classifier_with_one_hot_soft_and_absent_labels() -> Result<()> {
     let labels = Tensor::new(
         &[[0., 1., 0., 0.], [0.1, 0.2, 0.3, 0.4], [0., 0., 0., 0f64]],
-        &Device::Cpu,
+        device(),
     )?;
     check("class logits", &logits(4)?, |x| {
         auxiliary_classifier(x, &labels)

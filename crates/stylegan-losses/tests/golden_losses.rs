@@ -5,12 +5,12 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use common::{FORWARD_TOLERANCE, GRADIENT_TOLERANCE, in_both_precisions};
 use serde::Deserialize;
 use stylegan_checkpoint::{ParamStore, load_network};
 use stylegan_discriminator::{Discriminator, DiscriminatorConfig};
-use stylegan_goldens::{Case, assert_close};
+use stylegan_goldens::{Case, assert_close, device};
 use stylegan_losses::{AdversarialLoss, path_length, r1_penalty, wgan_gp};
 use stylegan_ops::autograd::{Gradients, backward};
 use stylegan_ops::nn::Architecture;
@@ -83,12 +83,12 @@ fn networks(case: &Case<Params>, dtype: DType) -> Result<Networks> {
     };
     let d_config = &case.params.discriminator;
     let sorted = |prefix| case.with_prefix(prefix).into_iter().collect();
-    let device = Device::Cpu;
-    let g_params = load_network(&sorted("G."), dtype, &device, |vb| {
+    let device = device();
+    let g_params = load_network(&sorted("G."), dtype, device, |vb| {
         Generator::new(&g_config, vb)
     })
     .map_err(candle_core::Error::wrap)?;
-    let d_params = load_network(&sorted("D."), dtype, &device, |vb| {
+    let d_params = load_network(&sorted("D."), dtype, device, |vb| {
         Discriminator::new(d_config, vb)
     })
     .map_err(candle_core::Error::wrap)?;

@@ -2,12 +2,13 @@
 
 mod differences;
 
-use candle_core::{DType, Device, Error, Result, Tensor, Var};
+use candle_core::{DType, Error, Result, Tensor, Var};
 use differences::assert_gradients;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use stylegan_checkpoint::ParamStore;
 use stylegan_discriminator::{Discriminator, DiscriminatorConfig, LabelHead};
+use stylegan_goldens::device;
 use stylegan_losses::{auxiliary_classifier, r1_penalty, wgan_gp};
 use stylegan_ops::autograd::backward;
 use stylegan_ops::growing::Lod;
@@ -17,12 +18,12 @@ use stylegan_ops::nearest_upsample2d;
 fn wave(shape: &[usize], phase: f64) -> Result<Tensor> {
     let n: usize = shape.iter().product();
     let values: Vec<f64> = (0..n).map(|i| (i as f64 * 0.9 + phase).sin()).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu)
+    Tensor::from_vec(values, shape, device())
 }
 
 fn initialize(config: &DiscriminatorConfig) -> Result<(ParamStore, Discriminator)> {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let params = ParamStore::initialize(DType::F64, &Device::Cpu, &mut rng, |vb| {
+    let params = ParamStore::initialize(DType::F64, device(), &mut rng, |vb| {
         Discriminator::new(config, vb)
     })
     .map_err(Error::wrap)?;
@@ -73,7 +74,7 @@ fn penalties_of_enlarged_images_follow_from_those_of_the_active_size() -> Result
         )?;
 
         // The norm of the gradient is 2^f times smaller, so the target of the active size is larger.
-        let eps = Tensor::new(&[0.1, 0.4, 0.6, 0.9], &Device::Cpu)?.reshape((4, 1, 1, 1))?;
+        let eps = Tensor::new(&[0.1, 0.4, 0.6, 0.9], device())?.reshape((4, 1, 1, 1))?;
         let target = 1.5;
         let active = wgan_gp(&real, &fake, &eps, target * scale, logits)?.penalty;
         let full = wgan_gp(&enlarge(&real)?, &enlarge(&fake)?, &eps, target, logits)?.penalty;
@@ -102,9 +103,9 @@ fn second_order_gradients_of_a_fading_discriminator() -> Result<()> {
         let d = d.at_lod(Lod::new(0.25)?)?;
         // No pixel is 0, where the leaky ReLU behind fromRGB has its corner.
         let (real, fake) = (wave(&[n, 1, 8, 8], 0.3)?, wave(&[n, 1, 8, 8], 2.)?);
-        let labels = Tensor::eye(c_dim, DType::F64, &Device::Cpu)?;
+        let labels = Tensor::eye(c_dim, DType::F64, device())?;
         let labels = Tensor::cat(&[&labels, &labels.narrow(0, 0, 1)?], 0)?;
-        let eps = Tensor::new(&[0.1, 0.4, 0.6, 0.9], &Device::Cpu)?.reshape((n, 1, 1, 1))?;
+        let eps = Tensor::new(&[0.1, 0.4, 0.6, 0.9], device())?.reshape((n, 1, 1, 1))?;
         let logits = |x: &Tensor| d.forward(x, Some(&labels));
         let loss = || -> Result<Tensor> {
             let r1 = r1_penalty(&real, logits)?.penalty;

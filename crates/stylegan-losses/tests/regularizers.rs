@@ -2,8 +2,9 @@
 
 mod differences;
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var};
 use differences::assert_gradients;
+use stylegan_goldens::device;
 use stylegan_losses::{drift, path_length, path_length_noise, r1_penalty, r2_penalty, wgan_gp};
 use stylegan_ops::autograd::backward;
 
@@ -11,7 +12,7 @@ use stylegan_ops::autograd::backward;
 fn wave(shape: &[usize], phase: f64) -> Result<Tensor> {
     let n: usize = shape.iter().product();
     let values: Vec<f64> = (0..n).map(|i| (i as f64 * 0.9 + phase).sin()).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu)
+    Tensor::from_vec(values, shape, device())
 }
 
 fn number(t: &Tensor) -> f64 {
@@ -54,7 +55,7 @@ fn r1_and_r2_are_the_squared_gradient_norm_per_sample() -> Result<()> {
 #[test]
 fn wgan_gp_measures_the_slope_between_real_and_fake_against_the_target() -> Result<()> {
     let (real, fake) = (wave(&[2, 1, 2, 2], 0.)?, wave(&[2, 1, 2, 2], 2.)?);
-    let eps = Tensor::new(&[0.25f64, 0.75], &Device::Cpu)?.reshape((2, 1, 1, 1))?;
+    let eps = Tensor::new(&[0.25f64, 0.75], device())?.reshape((2, 1, 1, 1))?;
     let w = wave(&[1, 1, 2, 2], 1.)?;
     let target = 2.;
     let got = wgan_gp(&real, &fake, &eps, target, |x| cubic(&w, x))?;
@@ -69,9 +70,9 @@ fn wgan_gp_measures_the_slope_between_real_and_fake_against_the_target() -> Resu
 
 #[test]
 fn wgan_gp_of_a_flat_discriminator_has_a_finite_gradient() -> Result<()> {
-    let real = Tensor::zeros((2, 1, 2, 2), DType::F32, &Device::Cpu)?;
-    let eps = Tensor::zeros((2, 1, 1, 1), DType::F32, &Device::Cpu)?;
-    let w = Var::zeros((1, 1, 2, 2), DType::F32, &Device::Cpu)?;
+    let real = Tensor::zeros((2, 1, 2, 2), DType::F32, device())?;
+    let eps = Tensor::zeros((2, 1, 1, 1), DType::F32, device())?;
+    let w = Var::zeros((1, 1, 2, 2), DType::F32, device())?;
     let penalty = wgan_gp(&real, &real, &eps, 1., |x| {
         x.broadcast_mul(&w)?.flatten_from(1)?.sum_keepdim(1)
     })?;
@@ -83,7 +84,7 @@ fn wgan_gp_of_a_flat_discriminator_has_a_finite_gradient() -> Result<()> {
 
 #[test]
 fn drift_is_the_square_of_the_logit() -> Result<()> {
-    let logits = Tensor::new(&[[3f64], [-2.]], &Device::Cpu)?;
+    let logits = Tensor::new(&[[3f64], [-2.]], device())?;
     assert_eq!(drift(&logits)?.to_vec1::<f64>()?, [9., 4.]);
     Ok(())
 }
@@ -132,7 +133,7 @@ fn path_length_moves_the_mean_by_the_decay() -> Result<()> {
 
 #[test]
 fn path_length_noise_has_the_standard_deviation_of_one_pixel_of_the_image() -> Result<()> {
-    let noise = path_length_noise(&Tensor::ones((1, 3, 4, 16), DType::F32, &Device::Cpu)?)?;
+    let noise = path_length_noise(&Tensor::ones((1, 3, 4, 16), DType::F32, device())?)?;
     assert_eq!(noise.flatten_all()?.to_vec1::<f32>()?, [0.125; 192]);
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Latents of seeds against NumPy's.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
+use stylegan_goldens::device;
 use stylegan_mapping::latents;
 
 /// `seed85_dim512` -> (85, 512).
@@ -26,7 +27,7 @@ fn goldens() -> Result<Vec<(u32, usize, Tensor)>> {
 #[test]
 fn golden_latents_of_seeds_match_numpy() -> Result<()> {
     for (seed, dim, expected) in goldens()? {
-        let got = latents::from_seeds(&[seed], dim, &Device::Cpu)?;
+        let got = latents::from_seeds(&[seed], dim, device())?;
         assert_eq!(got.dims(), expected.dims(), "seed {seed}");
         let got = got.flatten_all()?.to_vec1::<f32>()?;
         for (i, (g, e)) in got
@@ -48,7 +49,7 @@ fn golden_latents_of_seeds_match_numpy() -> Result<()> {
 #[test]
 fn golden_latents_in_a_batch_are_those_of_each_seed() -> Result<()> {
     let (seed, dim, expected) = goldens()?.swap_remove(0);
-    let batch = latents::from_seeds(&[seed.wrapping_add(1), seed], dim, &Device::Cpu)?;
+    let batch = latents::from_seeds(&[seed.wrapping_add(1), seed], dim, device())?;
     stylegan_goldens::assert_close("second row", &batch.narrow(0, 1, 1)?, &expected, 1e-6);
     let first = batch.get(0)?.to_vec1::<f32>()?;
     assert_ne!(first, batch.get(1)?.to_vec1::<f32>()?);

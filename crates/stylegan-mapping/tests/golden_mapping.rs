@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Deserialize;
 use stylegan_checkpoint::ParamStore;
-use stylegan_goldens::{Case, assert_close};
+use stylegan_goldens::{Case, assert_close, device};
 use stylegan_mapping::{Mapping, MappingConfig, broadcast, truncate};
 
 const FORWARD_TOLERANCE: f64 = 1e-4;
@@ -48,7 +48,7 @@ fn cases(dtype: DType) -> Result<Vec<Case<Params>>> {
 fn check_ws(dtype: DType) -> Result<()> {
     for case in cases(dtype)? {
         let weights = case.with_prefix("G.mapping.");
-        let vb = VarBuilder::from_tensors(weights, dtype, &Device::Cpu);
+        let vb = VarBuilder::from_tensors(weights, dtype, device());
         let mapping = Mapping::new(&config(&case), vb)?;
         let ws = case.get("ws")?;
         let got = mapping.forward(Some(case.get("z")?), case.tensors.get("c"))?;
@@ -81,7 +81,7 @@ fn golden_parameters_have_the_public_names_and_shapes() -> Result<()> {
     for case in cases(DType::F32)? {
         let config = config(&case);
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let params = ParamStore::initialize(DType::F32, &Device::Cpu, &mut rng, |vb| {
+        let params = ParamStore::initialize(DType::F32, device(), &mut rng, |vb| {
             Mapping::new(&config, vb)
         })?;
         let got: BTreeSet<_> = params

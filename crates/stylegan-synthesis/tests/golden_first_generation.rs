@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use candle_core::{DType, Device, Error, Result, Tensor, bail};
+use candle_core::{DType, Error, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::Deserialize;
 use stylegan_checkpoint::{ParamStore, load_network, tensorflow};
-use stylegan_goldens::{Case, assert_close, is_progan};
+use stylegan_goldens::{Case, assert_close, device, is_progan};
 use stylegan_import::tensorflow::{GeneratorKwargs, Implementation, Kwargs};
 use stylegan_mapping::{broadcast, truncate, update_w_avg};
 use stylegan_ops::growing::Lod;
@@ -48,7 +48,7 @@ impl Network {
 
     fn generator(&self, dtype: DType) -> Result<Generator> {
         let build = |vb: VarBuilder| Generator::new(&self.config, vb);
-        let params = load_network(&self.parameters, dtype, &Device::Cpu, build)?;
+        let params = load_network(&self.parameters, dtype, device(), build)?;
         build(params.frozen_var_builder())
     }
 }
@@ -170,7 +170,7 @@ fn golden_ws_and_images_at_every_lod_f64() -> Result<()> {
 fn golden_parameters_have_the_names_and_shapes_of_a_new_network() -> Result<()> {
     for network in networks(DType::F32)? {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let params = ParamStore::initialize(DType::F32, &Device::Cpu, &mut rng, |vb| {
+        let params = ParamStore::initialize(DType::F32, device(), &mut rng, |vb| {
             Generator::new(&network.config, vb)
         })?;
         let got: BTreeSet<_> = params

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::Deserialize;
 use stylegan_checkpoint::{ParamStore, load_network};
-use stylegan_goldens::{Case, assert_close};
+use stylegan_goldens::{Case, assert_close, device};
 use stylegan_ops::nn::Architecture;
 use stylegan_synthesis::{Generator, GeneratorConfig, MappingOptions, NoiseMode, SynthesisConfig};
 
@@ -77,7 +77,7 @@ fn mixed(ws: &Tensor, layer: usize) -> Result<Tensor> {
 fn check_images(dtype: DType) -> Result<()> {
     for case in cases(dtype)? {
         let config = config(&case.params.generator);
-        let vb = VarBuilder::from_tensors(case.with_prefix("G."), dtype, &Device::Cpu);
+        let vb = VarBuilder::from_tensors(case.with_prefix("G."), dtype, device());
         let generator = Generator::new(&config, vb)?;
         let (z, c) = (case.get("z")?, case.tensors.get("c"));
         let check = |name: &str, got: Tensor| -> Result<()> {
@@ -124,7 +124,7 @@ fn golden_parameters_have_the_public_names_and_shapes_filters_aside() -> Result<
     for case in cases(DType::F32)? {
         let config = config(&case.params.generator);
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let params = ParamStore::initialize(DType::F32, &Device::Cpu, &mut rng, |vb| {
+        let params = ParamStore::initialize(DType::F32, device(), &mut rng, |vb| {
             Generator::new(&config, vb)
         })?;
         let got: BTreeSet<_> = params
@@ -148,7 +148,7 @@ fn golden_filters_are_loaded_where_a_layer_resamples() -> Result<()> {
         let config = config(&case.params.generator);
         let mut tensors = BTreeMap::from_iter(case.with_prefix("G."));
         let build = |vb: VarBuilder| Generator::new(&config, vb);
-        let loaded = load_network(&tensors, DType::F32, &Device::Cpu, build)
+        let loaded = load_network(&tensors, DType::F32, device(), build)
             .map_err(candle_core::Error::wrap)?;
         let layers: &[&str] = match config.synthesis.architecture {
             Architecture::Skip => &["conv0.", ""],
@@ -166,7 +166,7 @@ fn golden_filters_are_loaded_where_a_layer_resamples() -> Result<()> {
         let got: BTreeSet<_> = loaded.iter().map(|(name, _)| name.to_string()).collect();
         assert_eq!(got, expected, "{}", case.name);
 
-        let without = load_network(&tensors, DType::F32, &Device::Cpu, build)
+        let without = load_network(&tensors, DType::F32, device(), build)
             .map_err(candle_core::Error::wrap)?;
         assert_eq!(without.len(), tensors.len(), "{}", case.name);
     }

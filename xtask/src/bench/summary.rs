@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use stylegan_trainer::config::TrainingConfig;
 
 use super::work::Kind;
+use crate::device::DeviceChoice;
 use crate::spans::Span;
 
 const GIGA: f64 = 1e9;
@@ -20,11 +21,13 @@ pub struct Setting {
     channel_max: usize,
     batch: usize,
     threads: usize,
+    #[serde(serialize_with = "as_text")]
+    device: DeviceChoice,
 }
 
 impl Setting {
-    /// Of networks of `config`, on the threads that there are.
-    pub fn new(kind: Kind, config: &TrainingConfig) -> Self {
+    /// Of networks of `config` on a device, on the threads that there are.
+    pub fn new(kind: Kind, config: &TrainingConfig, device: DeviceChoice) -> Self {
         let synthesis = &config.generator.synthesis;
         Self {
             work: kind,
@@ -33,8 +36,13 @@ impl Setting {
             channel_max: synthesis.channel_max,
             batch: config.batch,
             threads: rayon::current_num_threads(),
+            device,
         }
     }
+}
+
+fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 impl fmt::Display for Setting {
@@ -46,12 +54,12 @@ impl fmt::Display for Setting {
             channel_max,
             batch,
             threads,
-            ..
+            device,
         } = self;
         let s = if *threads == 1 { "" } else { "s" };
         write!(
             f,
-            "{work} {resolution}x{resolution}, channel base {channel_base}, channel max {channel_max}, batch {batch}, {threads} thread{s}"
+            "{work} {resolution}x{resolution}, channel base {channel_base}, channel max {channel_max}, batch {batch}, {threads} thread{s}, {device}"
         )
     }
 }
@@ -173,7 +181,12 @@ mod tests {
     fn summary(kind: Kind, seconds: &[f64]) -> Summary {
         let config = Preset::Auto.training(32, Some(4));
         let runs = seconds.iter().map(|&s| (s, Phases([s / 8.0; 6]))).collect();
-        Summary::new(Setting::new(kind, &config), runs, 6e9, Some(3 << 30))
+        Summary::new(
+            Setting::new(kind, &config, DeviceChoice::Cpu),
+            runs,
+            6e9,
+            Some(3 << 30),
+        )
     }
 
     #[test]

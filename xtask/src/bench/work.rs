@@ -122,7 +122,8 @@ impl NetworkArgs {
 
 /// Work that can be repeated.
 pub trait Work {
-    /// Does it once: a call of the generator, or as many steps as have every regularizer in them.
+    /// Does it once: a call of the generator, or as many steps as have every regularizer in them. On a GPU it may
+    /// return before all is computed.
     fn run(&mut self) -> Result<()>;
 
     /// Does so much that what the first time does besides is done.
@@ -142,10 +143,10 @@ pub trait Work {
 }
 
 /// Makes the work of a kind.
-pub fn new(kind: Kind, config: &TrainingConfig) -> Result<Box<dyn Work>> {
+pub fn new(kind: Kind, config: &TrainingConfig, device: &Device) -> Result<Box<dyn Work>> {
     Ok(match kind {
-        Kind::Generate => Box::new(Generate::new(config)?),
-        Kind::TrainStep => Box::new(TrainStep::new(config)?),
+        Kind::Generate => Box::new(Generate::new(config, device)?),
+        Kind::TrainStep => Box::new(TrainStep::new(config, device)?),
     })
 }
 
@@ -158,15 +159,15 @@ struct Generate {
 }
 
 impl Generate {
-    fn new(config: &TrainingConfig) -> Result<Self> {
+    fn new(config: &TrainingConfig, device: &Device) -> Result<Self> {
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
-        let params = ParamStore::initialize(DType::F32, &Device::Cpu, &mut rng, |vb| {
+        let params = ParamStore::initialize(DType::F32, device, &mut rng, |vb| {
             Generator::new(&config.generator, vb)
         })?;
         perturb(&params, &mut rng)?;
         Ok(Self {
             generator: Generator::new(&config.generator, params.frozen_var_builder())?,
-            z: seeds(config.batch, config.generator.z_dim)?,
+            z: seeds(config.batch, config.generator.z_dim, device)?,
             config: config.clone(),
             params,
         })
@@ -221,14 +222,15 @@ struct TrainStep {
 }
 
 impl TrainStep {
-    fn new(config: &TrainingConfig) -> Result<Self> {
-        let state = TrainingState::new(config, &Device::Cpu)?;
+    fn new(config: &TrainingConfig, device: &Device) -> Result<Self> {
+        let state = TrainingState::new(config, device)?;
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed + 1);
         perturb(&state.g, &mut rng)?;
         perturb(&state.d, &mut rng)?;
         let synthesis = &config.generator.synthesis;
         let side = synthesis.img_resolution;
-        let reals = normal((config.batch, synthesis.img_channels, side, side), &mut rng)?;
+        let shape = (config.batch, synthesis.img_channels, side, side);
+        let reals = normal(shape, &mut rng, device)?;
         let loss = &config.loss;
         let intervals = [loss.g_reg_interval, loss.d_reg_interval].map(|i| i.unwrap_or(1));
         Ok(Self {
@@ -275,11 +277,11 @@ impl Work for TrainStep {
         file.insert_section("D.", state.d.to_tensors());
         let g = Generator::new(&config.generator, state.g.var_builder())?;
         let d = Discriminator::new(&config.discriminator, state.d.var_builder())?;
-        let z = seeds(config.batch, config.generator.z_dim)?;
-        let ws = g.ws(&z, None, 1.0, None)?.detach();
         let reals = &self.reals.0;
+        let z = seeds(config.batch, config.generator.z_dim, reals.device())?;
+        let ws = g.ws(&z, None, 1.0, None)?.detach();
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed + 2);
-        let image_noise = path_length_noise(&normal(reals.dims(), &mut rng)?)?;
+        let image_noise = path_length_noise(&normal(reals.dims(), &mut rng, reals.device())?)?;
         let r1 = r1_penalty(reals, |x| d.forward(x, None))?;
         let synthesis = |ws: &Tensor| g.synthesis().forward(ws, &mut NoiseMode::Const);
         let lengths = path_length(&ws, &image_noise, 0.0, 0.0, synthesis)?.lengths;
@@ -319,25 +321,25 @@ fn named<const N: usize>(tensors: [(&str, Tensor); N]) -> BTreeMap<String, Tenso
 }
 
 /// The latents `[n, z_dim]` of the seeds from 0.
-fn seeds(n: usize, z_dim: usize) -> Result<Tensor> {
+fn seeds(n: usize, z_dim: usize, device: &Device) -> Result<Tensor> {
     let seeds: Vec<u32> = (0..n as u32).collect();
-    Ok(latents::from_seeds(&seeds, z_dim, &Device::Cpu)?)
+    Ok(latents::from_seeds(&seeds, z_dim, device)?)
 }
 
 /// Moves every trainable parameter a little, in the order of their names.
 fn perturb(params: &ParamStore, rng: &mut ChaCha8Rng) -> Result<()> {
     for (_, var) in params.trainable() {
-        let noise = (normal(var.dims(), rng)? * f64::from(PERTURBATION))?;
+        let noise = (normal(var.dims(), rng, var.device())? * f64::from(PERTURBATION))?;
         var.set(&(var.as_detached_tensor() + noise)?)?;
     }
     Ok(())
 }
 
-fn normal(shape: impl Into<Shape>, rng: &mut ChaCha8Rng) -> Result<Tensor> {
+fn normal(shape: impl Into<Shape>, rng: &mut ChaCha8Rng, device: &Device) -> Result<Tensor> {
     let shape = shape.into();
     let draw = |_| StandardNormal.sample(rng);
     let values: Vec<f32> = (0..shape.elem_count()).map(draw).collect();
-    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+    Ok(Tensor::from_vec(values, shape, device)?)
 }
 
 fn least_common_multiple([a, b]: [usize; 2]) -> usize {

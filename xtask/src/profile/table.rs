@@ -102,6 +102,7 @@ impl fmt::Display for Profile<'_> {
 mod tests {
     use super::*;
     use crate::bench::work::Kind;
+    use crate::device::DeviceChoice;
     use crate::spans::{OPERATORS, PHASES};
     use std::thread;
     use std::time::Duration;
@@ -128,7 +129,11 @@ mod tests {
             span(OPERATORS[0], "conv2d", "[1, 4, 8, 8]", [1, 0]),
             span(PHASES, "Gmain", "", [7, 4]),
         ];
-        let setting = Setting::new(Kind::TrainStep, &Preset::Auto.training(8, None));
+        let setting = Setting::new(
+            Kind::TrainStep,
+            &Preset::Auto.training(8, None),
+            DeviceChoice::Cpu,
+        );
         let mut profile = Profile {
             setting: &setting,
             calls: 16,

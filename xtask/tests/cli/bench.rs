@@ -61,6 +61,7 @@ fn generate_prints_one_line_with_all_numbers() {
     let setting = setting.map(|field| line[field].as_u64().unwrap());
     assert_eq!(setting, [8, 64, 8, 4, 2, 3]);
     assert_eq!(line["work"], "generate");
+    assert_eq!(line["device"], "cpu");
     assert_eq!(line.get("phases"), None);
 }
 
@@ -88,7 +89,7 @@ fn without_json_there_is_a_table() {
     ));
     let table = stdout(&run);
     let lines: Vec<&str> = table.lines().collect();
-    let first = "train-step 8x8, channel base 64, channel max 8, batch 4, 1 thread";
+    let first = "train-step 8x8, channel base 64, channel max 8, batch 4, 1 thread, cpu";
     assert_eq!(lines[0], first);
     for (line, start) in lines[1..]
         .iter()

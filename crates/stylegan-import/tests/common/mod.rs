@@ -8,7 +8,8 @@ pub mod builder;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
+use stylegan_goldens::device;
 
 /// A file of one of the tools, and what its networks compute.
 pub struct Sample {
@@ -74,7 +75,7 @@ pub fn samples() -> Result<Vec<Sample>> {
                 bail!("{name}: no expected values beside it");
             };
             let file = folder.join(format!("{stem}_expected.safetensors"));
-            let tensors = candle_core::safetensors::load(file, &Device::Cpu)?;
+            let tensors = candle_core::safetensors::load(file, device())?;
             samples.push(Sample {
                 name,
                 path,

@@ -1,6 +1,7 @@
 //! Gradients by finite differences.
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
+use stylegan_goldens::device;
 use stylegan_ops::autograd::Gradients;
 
 const STEP: f64 = 1e-6;
@@ -12,13 +13,13 @@ fn by_differences(var: &Var, loss: impl Fn() -> Result<f64>) -> Result<Tensor> {
     let at = |i: usize, offset: f64| -> Result<f64> {
         let mut values = values.clone();
         values[i] += offset;
-        var.set(&Tensor::from_vec(values, var.dims(), &Device::Cpu)?)?;
+        var.set(&Tensor::from_vec(values, var.dims(), device())?)?;
         loss()
     };
     let slope = |i| Ok((at(i, STEP)? - at(i, -STEP)?) / (2. * STEP));
     let slopes: Vec<f64> = (0..values.len()).map(slope).collect::<Result<_>>()?;
     var.set(&start)?;
-    Tensor::from_vec(slopes, var.dims(), &Device::Cpu)
+    Tensor::from_vec(slopes, var.dims(), device())
 }
 
 /// Compares `gradients` with those of `loss` by central differences, to 1e-7. A variable without a

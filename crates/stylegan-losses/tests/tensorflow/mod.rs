@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Device, Error, Result, Tensor};
+use candle_core::{DType, Error, Result, Tensor};
 use stylegan_checkpoint::tensorflow::{self, Layout};
 use stylegan_checkpoint::{ParamStore, load_network};
 use stylegan_discriminator::Discriminator;
-use stylegan_goldens::{Case, is_progan};
+use stylegan_goldens::{Case, device, is_progan};
 use stylegan_import::tensorflow::{DiscriminatorKwargs, GeneratorKwargs, Implementation, Kwargs};
 use stylegan_synthesis::Generator;
 
@@ -40,14 +40,14 @@ impl Networks {
         let d_config = kwargs.config(implementation);
         let layout = implementation.layout();
         let variables = |prefix| BTreeMap::from_iter(case.with_prefix(prefix));
-        let device = Device::Cpu;
+        let device = device();
         let tensors = tensorflow::generator(&variables("G."), resolution, layout);
         let tensors = tensors.map_err(Error::wrap)?;
-        let g_params = load_network(&tensors, dtype, &device, |vb| Generator::new(&g_config, vb));
+        let g_params = load_network(&tensors, dtype, device, |vb| Generator::new(&g_config, vb));
         let g_params = g_params.map_err(Error::wrap)?;
         let tensors = tensorflow::discriminator(&variables("D."), resolution);
         let tensors = tensors.map_err(Error::wrap)?;
-        let d_params = load_network(&tensors, dtype, &device, |vb| {
+        let d_params = load_network(&tensors, dtype, device, |vb| {
             Discriminator::new(&d_config, vb)
         });
         let d_params = d_params.map_err(Error::wrap)?;

@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor, Var};
 use candle_nn::{Module, VarBuilder};
+use stylegan_goldens::device;
 
 use super::{Normal, scalar, values};
 use crate::nn::{FullyConnected, FullyConnectedConfig};
@@ -586,11 +587,7 @@ fn references_have_the_same_gradients() -> Result<()> {
     };
     let filter = Filter::default();
     let output = upfirdn2d(
-        &Tensor::ones(
-            (1, 2, 5, 7),
-            candle_core::DType::F64,
-            &candle_core::Device::Cpu,
-        )?,
+        &Tensor::ones((1, 2, 5, 7), candle_core::DType::F64, device())?,
         &filter,
         &fir,
     )?;

@@ -5,10 +5,11 @@ mod fused;
 mod gradients;
 mod kernels;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
+use stylegan_goldens::device;
 
 /// N(0,1) tensors from a seed.
 struct Normal {
@@ -34,7 +35,7 @@ impl Normal {
             .sample_iter(&mut self.rng)
             .take(count)
             .collect();
-        let tensor = Tensor::from_vec(values, dims, &Device::Cpu).unwrap();
+        let tensor = Tensor::from_vec(values, dims, device()).unwrap();
         tensor.to_dtype(self.dtype).unwrap()
     }
 }
