@@ -4,8 +4,8 @@
 //! (tensors under the keys `CASE/TENSOR`). The files are read from the folder that the environment
 //! variable `STYLEGAN_GOLDENS` names, else from this crate's own `fixtures/`.
 //!
-//! The environment variable `STYLEGAN_DEVICE` (`cuda`, `cuda:N` or `metal`) has the tests compute on a GPU, in a build with
-//! that feature: see [`device`].
+//! The environment variable `STYLEGAN_DEVICE` (`cuda`, `cuda:N` or `metal`) has the tests of reference values compute on
+//! a GPU, in a build with that feature: see [`device`].
 //!
 //! `checkpoints/` and `stylegan1/pkl/` hold files of the public tools as they are, and beside each group of them
 //! what its networks compute.

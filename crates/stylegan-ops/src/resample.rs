@@ -217,7 +217,11 @@ pub fn rotate180(w: &Tensor) -> Result<Tensor> {
         return Ok(w.clone());
     }
     if !w.device().is_cpu() {
-        return w.flip(&[2, 3]);
+        // Tensor::flip takes no strided tensors on GPUs.
+        let taps = w.reshape((o, i, kh * kw))?;
+        let reversed = (0..kh * kw).rev().map(|tap| taps.narrow(2, tap, 1));
+        let reversed = reversed.collect::<Result<Vec<_>>>()?;
+        return Tensor::cat(&reversed, 2)?.reshape((o, i, kh, kw));
     }
     let dims = [o, i, kh, kw];
     apply1(Rotate180 { dims }, w)
