@@ -23,7 +23,7 @@ tools behind G_ema., G. and D.; the .pt file is read by torch.load(FILE, weights
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Network file of any format, or a run folder for its newest checkpoint
+    /// Network file of any format, a run folder for its newest checkpoint, or an https:// address
     #[arg(value_name = "IN")]
     input: PathBuf,
 
@@ -105,7 +105,7 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         "{}: exists already; choose another name, or add --force to replace it",
         out.display()
     );
-    let (_, mut file) = network::import(&args.input)?;
+    let (_, mut file) = network::import(&args.input, terminal)?;
     choose(&args.only, &mut file)?;
     let mut notes = file.notes.clone();
     match format {

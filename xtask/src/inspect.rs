@@ -1,7 +1,7 @@
 //! `inspect`: what is in a network file.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -10,6 +10,7 @@ use stylegan_checkpoint::is_buffer;
 use stylegan_import::{Config, Imported, Network as Stored};
 use stylegan_ops::growing::Lod;
 
+use crate::progress::Terminal;
 use crate::{network, print_result};
 
 /// How much of an extra's content a table shows.
@@ -29,8 +30,8 @@ training changes; buffers are constant noise, filters and the average w.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Network file of any format, or a run folder for its newest checkpoint
-    #[arg(value_name = "FILE|RUN")]
+    /// Network file of any format, a run folder for its newest checkpoint, or an https:// address
+    #[arg(value_name = "FILE|RUN|URL")]
     file: PathBuf,
 
     /// Print one JSON object in place of tables
@@ -39,12 +40,13 @@ pub struct Args {
 }
 
 /// Runs `inspect`.
-pub fn run(args: &Args) -> Result<()> {
-    let (path, file) = network::import(&args.file)?;
+pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
+    let (source, file) = network::import(&args.file, terminal)?;
+    let name = source.name();
     let networks = networks(&file)?;
     match args.json {
-        true => print_result(to_json(&path, &file, &networks)?),
-        false => print_result(to_table(&path, &file, &networks)),
+        true => print_result(to_json(&name, &file, &networks)?),
+        false => print_result(to_table(&name, &file, &networks)),
     }
 }
 
@@ -145,7 +147,7 @@ pub fn networks(file: &Imported) -> Result<Vec<Network>> {
     Ok(networks)
 }
 
-fn to_json(path: &Path, file: &Imported, networks: &[Network]) -> Result<String> {
+fn to_json(name: &str, file: &Imported, networks: &[Network]) -> Result<String> {
     let mut by_name = serde_json::Map::new();
     for network in networks {
         let mut value = serde_json::to_value(network)?;
@@ -154,7 +156,7 @@ fn to_json(path: &Path, file: &Imported, networks: &[Network]) -> Result<String>
         by_name.insert(network.name.to_string(), value);
     }
     let report = json!({
-        "file": path,
+        "file": name,
         "family": file.family,
         "format": file.format,
         "origin": file.origin,
@@ -167,10 +169,10 @@ fn to_json(path: &Path, file: &Imported, networks: &[Network]) -> Result<String>
     Ok(serde_json::to_string_pretty(&report)?)
 }
 
-fn to_table(path: &Path, file: &Imported, networks: &[Network]) -> String {
+fn to_table(name: &str, file: &Imported, networks: &[Network]) -> String {
     let mut blocks = vec![columns(
         &[
-            vec!["file".to_string(), path.display().to_string()],
+            vec!["file".to_string(), name.to_string()],
             vec!["family".to_string(), file.family.to_string()],
             vec!["format".to_string(), file.format.to_string()],
             vec!["origin".to_string(), file.origin.clone()],

@@ -111,7 +111,7 @@ fn run(cli: &Cli, terminal: &Terminal) -> Result<()> {
         Command::StyleMixing(args) => style_mixing::run(args, terminal),
         Command::Metrics(args) => metrics::run(args, terminal),
         Command::Plot(args) => plot::run(args, terminal),
-        Command::Inspect(args) => inspect::run(args),
+        Command::Inspect(args) => inspect::run(args, terminal),
         Command::Convert(args) => convert::run(args, terminal),
         Command::Bench(args) => bench::run(args, &recorder, terminal),
         Command::Profile(args) => profile::run(args, &recorder, terminal),

@@ -67,9 +67,9 @@ struct SwdArgs {
     )]
     fakes: Option<PathBuf>,
 
-    /// Network file to make the pictures with, or a run folder for its newest one: seeds from 0, no
-    /// truncation, constant noise, and where it was trained with labels those of the reals
-    #[arg(long, value_name = "FILE|RUN")]
+    /// Network file to make the pictures with, a run folder for its newest one, or an https:// address: seeds
+    /// from 0, no truncation, constant noise, and where it was trained with labels those of the reals
+    #[arg(long, value_name = "FILE|RUN|URL")]
     network: Option<PathBuf>,
 
     /// Side of the pictures in pixels, a power of two from 8 to 1024; crops to a square and resizes

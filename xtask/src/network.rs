@@ -1,19 +1,22 @@
 //! Networks from files: training checkpoints of this program, and every format that was published.
 
+mod source;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device};
 use serde::Deserialize;
 use serde_json::Value;
 use stylegan_import::Imported;
 use stylegan_synthesis::Synthesis;
-use stylegan_trainer::{TrainedGenerator, find_snapshot};
+use stylegan_trainer::TrainedGenerator;
 
 use crate::progress::Terminal;
+pub use source::Source;
 
 /// The latents whose mean w stands in for an average that a file doesn't have, as in the rosinality code.
 const W_AVG_SAMPLES: u32 = 4096;
@@ -27,10 +30,10 @@ const LONGEST_HEADER: u64 = 100_000_000;
 /// Loads the generator that a file or the newest checkpoint of a run has to make pictures with; one that has
 /// not grown up says so.
 pub fn load(network: &Path, device: &Device, terminal: &Terminal) -> Result<TrainedGenerator> {
-    let path = find(network)?;
-    let generator = match is_training_checkpoint(&path)? {
-        true => TrainedGenerator::load(&path, device)?,
-        false => published(&path, device, terminal)?,
+    let source = Source::find(network, terminal)?;
+    let generator = match is_training_checkpoint(&source.path)? {
+        true => source.explain(TrainedGenerator::load(&source.path, device))?,
+        false => published(&source, device, terminal)?,
     };
     if let Some(note) = growth_note(generator.network.synthesis()) {
         terminal.line(&note);
@@ -38,16 +41,17 @@ pub fn load(network: &Path, device: &Device, terminal: &Terminal) -> Result<Trai
     Ok(generator)
 }
 
-/// Everything in a file, or in the newest checkpoint of a run, and the path of what was read.
-pub fn import(network: &Path) -> Result<(PathBuf, Imported)> {
-    let path = find(network)?;
-    let mut file = stylegan_import::import(&path)?;
-    if is_training_checkpoint(&path)? && file.g_ema.is_some() {
-        let lod = TrainedGenerator::load(&path, &Device::Cpu)?.network.lod();
-        file.set_lod(lod)
-            .with_context(|| path.display().to_string())?;
+/// Everything in a file, or in the newest checkpoint of a run, and where it is from.
+pub fn import(network: &Path, terminal: &Terminal) -> Result<(Source, Imported)> {
+    let source = Source::find(network, terminal)?;
+    let path = &source.path;
+    let mut file = source.explain(stylegan_import::import(path))?;
+    if is_training_checkpoint(path)? && file.g_ema.is_some() {
+        let lod = source.explain(TrainedGenerator::load(path, &Device::Cpu))?;
+        file.set_lod(lod.network.lod())
+            .with_context(|| source.name())?;
     }
-    Ok((path, file))
+    Ok((source, file))
 }
 
 /// How far a network has come that will make larger pictures.
@@ -61,19 +65,9 @@ pub fn is_about(note: &str, network: &str) -> bool {
     name.is_some_and(|name| name.eq_ignore_ascii_case(network))
 }
 
-/// The file itself, or the newest checkpoint of a run folder.
-fn find(network: &Path) -> Result<PathBuf> {
-    ensure!(
-        network.exists(),
-        "{}: no such file or folder; give a network (.safetensors, .pkl or .pt) or a run folder",
-        network.display()
-    );
-    Ok(find_snapshot(network)?)
-}
-
 /// The generator of a file that no training of ours has written.
-fn published(path: &Path, device: &Device, terminal: &Terminal) -> Result<TrainedGenerator> {
-    let mut file = stylegan_import::import(path)?;
+fn published(source: &Source, device: &Device, terminal: &Terminal) -> Result<TrainedGenerator> {
+    let mut file = source.explain(stylegan_import::import(&source.path))?;
     let unused = if file.g_ema.is_some() {
         &["g", "d"][..]
     } else {
@@ -86,11 +80,11 @@ fn published(path: &Path, device: &Device, terminal: &Terminal) -> Result<Traine
     let Some(mut network) = file.g_ema.take().or(file.g.take()) else {
         bail!(
             "{}: expected a generator, found only a discriminator",
-            path.display()
+            source.name()
         )
     };
     drop(file);
-    let in_file = || path.display().to_string();
+    let in_file = || source.name();
     let mapping = &network.config.mapping;
     // ProGAN has no w, and with labels there is no average without one.
     if !mapping.w_avg && mapping.num_layers > 0 && network.config.c_dim == 0 {

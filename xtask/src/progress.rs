@@ -24,20 +24,28 @@ impl Terminal {
 
     /// A bar for work of so many steps; shown only where standard error is a terminal.
     pub fn bar(&self, steps: usize, what: &str) -> Bar {
-        let is_shown = io::stderr().is_terminal() && steps > 1;
-        let bar = is_shown.then(|| {
-            let bar = self.bars.add(ProgressBar::new(steps as u64));
-            let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}  {eta} left");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let template = "{bar:24} {pos}/{len} {msg}  {eta} left";
+        let bar = self.styled_bar(Some(steps as u64), template);
+        if let Some(bar) = &bar {
             bar.set_message(what.to_string());
-            bar
-        });
+        }
         Bar(bar)
     }
 
     /// Writes a line, above the progress bar where there is one.
     pub fn line(&self, line: &str) {
         self.write(format!("{line}\n").as_bytes());
+    }
+
+    /// A bar with a template of indicatif's, where standard error is a terminal; without a length it only counts.
+    pub fn styled_bar(&self, length: Option<u64>, template: &str) -> Option<ProgressBar> {
+        io::stderr().is_terminal().then(|| {
+            let bar = length.map_or_else(ProgressBar::no_length, ProgressBar::new);
+            let style = ProgressStyle::with_template(template);
+            let bar = self.bars.add(bar);
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        })
     }
 
     /// A stream that is gone (a closed pipe) must not end a training run.
@@ -112,15 +120,9 @@ pub struct Console {
 impl Console {
     /// Shows a bar only where standard error is a terminal.
     pub fn new(terminal: &Terminal) -> Self {
-        let bar = io::stderr().is_terminal().then(|| {
-            let bar = terminal.bars.add(ProgressBar::new(0));
-            let style = ProgressStyle::with_template("{bar:24} {msg}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar
-        });
         Self {
             terminal: terminal.clone(),
-            bar,
+            bar: terminal.styled_bar(Some(0), "{bar:24} {msg}"),
         }
     }
 }

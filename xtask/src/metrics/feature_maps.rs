@@ -10,8 +10,8 @@ use stylegan_data::{PictureFormat, grid};
 use stylegan_mapping::latents;
 use stylegan_metrics::{FeatureMapStatistics, Quantiles, highest_peak, most_peaked_maps};
 use stylegan_synthesis::{FeatureMaps, NoiseMode, Synthesis};
-use stylegan_trainer::find_snapshot;
 
+use crate::network::Source;
 use crate::pictures::{Trained, TrainedArgs};
 use crate::print_result;
 use crate::progress::Terminal;
@@ -138,7 +138,7 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
             .is_some_and(|it| it.eq_ignore_ascii_case("png"));
         ensure!(is_png, "--maps {}: must end in .png", path.display());
     }
-    let path = find_snapshot(&args.trained.network)?;
+    let source = Source::find(&args.trained.network, terminal)?;
     let trained = args.trained.open("metrics", terminal)?;
     let label = trained.label()?;
     let Trained {
@@ -161,7 +161,7 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         noise: args.noise_mode,
     };
     let report = Report {
-        network: path,
+        network: source.name().into(),
         seeds: seeds.clone(),
         noise_mode: args.noise_mode,
         layers: measure(&network, &ws, |line| terminal.line(line))?,

@@ -18,8 +18,9 @@ use crate::progress::Terminal;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Network")]
 pub struct TrainedArgs {
-    /// Network file of any format (.safetensors, .pkl, .pt), or a run folder for its newest checkpoint
-    #[arg(long, value_name = "FILE|RUN")]
+    /// Network file of any format (.safetensors, .pkl, .pt), a run folder for its newest checkpoint, or an
+    /// https:// address
+    #[arg(long, value_name = "FILE|RUN|URL")]
     pub network: PathBuf,
 
     /// Class to make pictures of, for networks that were trained with labels

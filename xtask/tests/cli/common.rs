@@ -25,6 +25,14 @@ pub fn fail(arguments: &[&str]) -> Run {
     run
 }
 
+/// A sample file of one of the public tools.
+pub fn sample(name: &str) -> PathBuf {
+    let fixtures = "../crates/stylegan-goldens/fixtures";
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(fixtures)
+        .join(name)
+}
+
 /// A path as an argument.
 pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()

@@ -127,7 +127,7 @@ fn a_file_in_the_place_of_the_run_folder_is_named() {
 #[test]
 fn a_network_that_is_not_there_is_named() {
     let run = fail(&["generate", "--network", "no-such-run", "--seeds", "0"]);
-    let expected = "error: no-such-run: no such file or folder; give a network (.safetensors, .pkl or .pt) or a run folder";
+    let expected = "error: no-such-run: no such file or folder; give a network (.safetensors, .pkl or .pt), a run folder or an https:// address";
     assert_eq!(lines(&run), [expected]);
 }
 

@@ -1,5 +1,6 @@
 //! The built program from outside: what it says to wrong input, and whole runs of small networks.
 
+mod addresses;
 mod bench;
 mod common;
 mod errors;

@@ -5,15 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::common::{Run, fail, lines, snapshot, text, train_tiny, xtask};
-
-/// A sample file of one of the public tools.
-fn sample(name: &str) -> PathBuf {
-    let fixtures = "../crates/stylegan-goldens/fixtures";
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join(fixtures)
-        .join(name)
-}
+use crate::common::{Run, fail, lines, sample, snapshot, text, train_tiny, xtask};
 
 fn succeed(arguments: &[&str]) -> Run {
     let run = xtask(arguments);
@@ -345,7 +337,7 @@ fn wrong_input_is_named() {
     let nowhere = path("nowhere/out.pt");
     let nowhere = text(&nowhere);
 
-    let missing = "error: no-such-file.pkl: no such file or folder; give a network (.safetensors, .pkl or .pt) or a run folder";
+    let missing = "error: no-such-file.pkl: no such file or folder; give a network (.safetensors, .pkl or .pt), a run folder or an https:// address";
     let inspect = |file| vec!["inspect", file];
     let generate = |file| vec!["generate", "--seeds", "0", "--network", file];
     let cases = [
