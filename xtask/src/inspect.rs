@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use stylegan_checkpoint::is_buffer;
 use stylegan_import::{Config, Imported, Network as Stored};
 use stylegan_ops::growing::Lod;
+use stylegan_synthesis::GeneratorConfig;
 
 use crate::progress::Terminal;
 use crate::{network, print_result};
@@ -170,19 +171,24 @@ fn to_json(name: &str, file: &Imported, networks: &[Network]) -> Result<String> 
 }
 
 fn to_table(name: &str, file: &Imported, networks: &[Network]) -> String {
-    let mut blocks = vec![columns(
-        &[
-            vec!["file".to_string(), name.to_string()],
-            vec!["family".to_string(), file.family.to_string()],
-            vec!["format".to_string(), file.format.to_string()],
-            vec!["origin".to_string(), file.origin.clone()],
-        ],
-        &[],
-    )];
+    let mut facts = vec![
+        ("file", name.to_string()),
+        ("family", file.family.to_string()),
+        ("format", file.format.to_string()),
+        ("origin", file.origin.clone()),
+    ];
+    if let Some(generator) = file.generator() {
+        facts.push(("makes", makes(generator)));
+    }
+    let facts = facts
+        .into_iter()
+        .map(|(name, fact)| vec![name.to_string(), fact]);
+    let mut blocks = vec![columns(&facts.collect::<Vec<_>>(), &[])];
     for (index, network) in networks.iter().enumerate() {
         let title = format!(
-            "{}: {} parameters, {} numbers in buffers",
+            "{}, {}: {} parameters, {} numbers in buffers",
             network.name,
+            role(network.name),
             thousands(network.parameters()),
             thousands(network.buffers())
         );
@@ -220,6 +226,44 @@ fn to_table(name: &str, file: &Imported, networks: &[Network]) -> String {
         blocks.push(notes.collect::<Vec<_>>().join("\n"));
     }
     blocks.join("\n\n")
+}
+
+/// What a generator makes of what.
+fn makes(generator: &Stored<GeneratorConfig>) -> String {
+    let GeneratorConfig {
+        z_dim,
+        c_dim,
+        synthesis,
+        ..
+    } = &generator.config;
+    let side = synthesis.img_resolution;
+    let channels = match synthesis.img_channels {
+        1 => "grey ",
+        4 => "transparent ",
+        _ => "",
+    };
+    let mut text =
+        format!("{channels}pictures of {side}x{side} pixels from {z_dim} random numbers each");
+    if synthesis.has_styles() {
+        text += &format!(", in {} layers with styles", synthesis.num_ws());
+    }
+    if *c_dim > 0 {
+        text += &format!("; of {c_dim} classes, --class 0 to --class {}", c_dim - 1);
+    }
+    if generator.lod != Lod::FULL {
+        let grown = network::grown(generator.lod.resolution(side), side);
+        text += &format!("; {grown}");
+    }
+    text
+}
+
+/// What a network of a file is for.
+fn role(network: &str) -> &'static str {
+    match network {
+        "g_ema" => "the average of the generator, which makes pictures",
+        "g" => "the generator as it is trained",
+        _ => "the discriminator",
+    }
 }
 
 /// The configuration, a line for each value.

@@ -1,5 +1,6 @@
 //! Networks from files: training checkpoints of this program, and every format that was published.
 
+mod pretrained;
 mod source;
 
 use std::collections::BTreeMap;
@@ -11,11 +12,12 @@ use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device};
 use serde::Deserialize;
 use serde_json::Value;
-use stylegan_import::Imported;
-use stylegan_synthesis::Synthesis;
+use stylegan_import::{Imported, Network};
+use stylegan_synthesis::{GeneratorConfig, Synthesis};
 use stylegan_trainer::TrainedGenerator;
 
 use crate::progress::Terminal;
+pub use pretrained::pretrained;
 pub use source::Source;
 
 /// The latents whose mean w stands in for an average that a file doesn't have, as in the rosinality code.
@@ -85,20 +87,24 @@ fn published(source: &Source, device: &Device, terminal: &Terminal) -> Result<Tr
     };
     drop(file);
     let in_file = || source.name();
-    let mapping = &network.config.mapping;
-    // ProGAN has no w, and with labels there is no average without one.
-    if !mapping.w_avg && mapping.num_layers > 0 && network.config.c_dim == 0 {
-        network
-            .estimate_w_avg(W_AVG_SAMPLES)
-            .with_context(in_file)?;
-        terminal.line(&format!(
-            "note: the mean w of {W_AVG_SAMPLES} seeds takes the place of the average"
-        ));
-    }
+    estimate_w_avg(&mut network, terminal).with_context(in_file)?;
     Ok(TrainedGenerator {
         network: network.build(DType::F32, device).with_context(in_file)?,
         config: network.config,
     })
+}
+
+/// Gives a generator without an average w one, where it can have any.
+fn estimate_w_avg(network: &mut Network<GeneratorConfig>, terminal: &Terminal) -> Result<()> {
+    let mapping = &network.config.mapping;
+    // ProGAN has no w, and with labels there is no average without one.
+    if !mapping.w_avg && mapping.num_layers > 0 && network.config.c_dim == 0 {
+        network.estimate_w_avg(W_AVG_SAMPLES)?;
+        terminal.line(&format!(
+            "note: the mean w of {W_AVG_SAMPLES} seeds takes the place of the average"
+        ));
+    }
+    Ok(())
 }
 
 /// The header of a safetensors file; tensors are of no account.
@@ -110,7 +116,7 @@ struct Header {
 
 /// Whether a file is a checkpoint that a training of ours wrote, whole or damaged, rather than one that was
 /// converted from another tool's or is in another format.
-fn is_training_checkpoint(path: &Path) -> Result<bool> {
+pub fn is_training_checkpoint(path: &Path) -> Result<bool> {
     let read = |length: u64| {
         let mut bytes = Vec::new();
         File::open(path)?.take(length).read_to_end(&mut bytes)?;

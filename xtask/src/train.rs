@@ -1,11 +1,12 @@
 //! `train`: from options to a running training.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
+use candle_core::Device;
 use clap::builder::TypedValueParser;
 use clap::builder::{PossibleValuesParser, ValueParser};
 use stylegan_losses::AdversarialLoss;
@@ -15,6 +16,7 @@ use stylegan_trainer::options::{
 use stylegan_trainer::{Outcome, Plan, Preset, TrainOptions, train};
 
 use crate::device::DeviceChoice;
+use crate::network::{self, Source};
 use crate::print_result;
 use crate::progress::{Console, Terminal};
 
@@ -33,6 +35,8 @@ Examples:
         --lod-training-kimg 60 --lod-transition-kimg 60 --kimg 500
   Go on with a run that was interrupted (Ctrl-C saves before it ends):
     cargo xtask train --resume runs/00000-portraits-auto-batch16
+  Start from a network that was published, which takes far less time than starting anew:
+    cargo xtask train --resume https://example.org/ffhq256.pkl --data pictures.zip --mirror --kimg 1000
 
 Pictures (fakes*.png), checkpoints and logs are written to a new folder under --outdir.";
 
@@ -61,8 +65,10 @@ struct RunArgs {
 
     /// Go on from a checkpoint: a run folder goes on in place from its newest one, a file starts a
     /// new run folder; options given beside it must agree with the checkpoint, except --kimg, --tick,
-    /// --snap, --batch-gpu, --outdir, --data, --lr, --gamma, --pl-weight, --mixing-prob and --ema-kimg
-    #[arg(long, value_name = "FILE|RUN")]
+    /// --snap, --batch-gpu, --outdir, --data, --lr, --gamma, --pl-weight, --mixing-prob and --ema-kimg.
+    /// Any other network file (.pkl, .pt, .safetensors) or an https:// address: start a new training from
+    /// its networks, with all options but those that choose the networks
+    #[arg(long, value_name = "FILE|RUN|URL")]
     resume: Option<PathBuf>,
 
     /// Length of the training in thousands of pictures shown [default: 25000, cifar 100000,
@@ -262,7 +268,7 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     let options = args.options();
     let plan = match &args.run.resume {
         None => Plan::new(&options, &device)?,
-        Some(from) => Plan::resume(&options, from, &device)?,
+        Some(from) => resume(from, &options, &device, terminal)?,
     };
     if args.run.dry_run {
         plan.verify_pictures()?;
@@ -286,6 +292,24 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         ));
     }
     print_result(snapshot.display())
+}
+
+/// Goes on with a training of ours, or starts a new one from the networks of another file.
+fn resume(
+    from: &Path,
+    options: &TrainOptions,
+    device: &Device,
+    terminal: &Terminal,
+) -> Result<Plan> {
+    if from.is_dir() {
+        return Ok(Plan::resume(options, from, device)?);
+    }
+    let source = Source::find(from, terminal)?;
+    if network::is_training_checkpoint(&source.path)? {
+        return source.explain(Plan::resume(options, &source.path, device));
+    }
+    let pretrained = network::pretrained(&source, terminal)?;
+    Ok(Plan::transfer(options, &pretrained, device)?)
 }
 
 /// A flag that the first Ctrl-C raises; the second ends the program at once.

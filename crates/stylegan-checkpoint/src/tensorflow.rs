@@ -148,15 +148,15 @@ enum Variable {
         name: String,
         form: Form,
     },
-    /// Where the network stands in its growth.
-    Lod,
+    /// What only growing needs: where the network stands, or an image layer of a lower resolution.
+    Growth,
 }
 
 impl Variable {
     fn parameter(self) -> Option<String> {
         match self {
             Self::Parameter { name, .. } => Some(name),
-            Self::Lod => None,
+            Self::Growth => None,
         }
     }
 }
@@ -231,7 +231,7 @@ fn convert(
     for (name, tensor) in variables {
         let (parameter, form) = match variable(name) {
             Some(Variable::Parameter { name, form }) => (name, form),
-            Some(Variable::Lod) => continue,
+            Some(Variable::Growth) => continue,
             None => {
                 problems.push(VariableProblem::Unknown { name: name.clone() });
                 continue;
@@ -269,7 +269,7 @@ fn convert(
 fn generator_variable(name: &str, resolution: usize, layout: Layout) -> Option<Variable> {
     let parts: Vec<&str> = name.split('/').collect();
     let (name, form) = match parts[..] {
-        ["lod"] | ["G_synthesis", "lod"] => return Some(Variable::Lod),
+        ["lod"] | ["G_synthesis", "lod"] => return Some(Variable::Growth),
         ["dlatent_avg"] => ("mapping.w_avg".to_string(), Form::Vector),
         ["G_mapping", "LabelConcat", "weight"] => ("mapping.embed.weight".to_string(), Form::Dense),
         ["G_mapping", layer, leaf] => {
@@ -342,7 +342,7 @@ fn synthesis_variable(path: &[&str], resolution: usize, layout: Layout) -> Optio
 fn discriminator_variable(name: &str, resolution: usize) -> Option<Variable> {
     let parts: Vec<&str> = name.split('/').collect();
     let (block, layer, weight, leaf) = match parts[..] {
-        ["lod"] => return Some(Variable::Lod),
+        ["lod"] => return Some(Variable::Growth),
         [image, leaf] => {
             let r = lod_resolution(image.strip_prefix("FromRGB_lod")?, resolution)?;
             (r, "fromrgb", Form::Kernel, leaf)

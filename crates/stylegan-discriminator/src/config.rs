@@ -6,6 +6,14 @@ use stylegan_ops::nn::{Architecture, Conv2dConfig, FirstGeneration, Pyramid, Res
 
 use crate::LabelHead;
 
+/// That of mapping networks where nothing else is asked for.
+const USUAL_LR_MULTIPLIER: f64 = 0.01;
+
+/// What earlier versions, which have no other, don't find in a file.
+fn is_usual_lr_multiplier(multiplier: &f64) -> bool {
+    *multiplier == USUAL_LR_MULTIPLIER
+}
+
 /// Configuration of a [`Discriminator`](crate::Discriminator).
 ///
 /// The default is config F of StyleGAN2 at 1024x1024 pixels, with the clamp of later code;
@@ -55,8 +63,11 @@ pub struct DiscriminatorConfig {
     pub mbstd_group_size: Option<usize>,
     /// Feature channels of the minibatch standard deviation; 0 leaves it out.
     pub mbstd_num_channels: usize,
-    /// Layers of the label's mapping network in a projection.
+    /// Layers of the label's mapping network in a projection; with none, the label is only embedded.
     pub mapping_layers: usize,
+    /// Learning rate of these layers relative to the rest of the discriminator.
+    #[serde(skip_serializing_if = "is_usual_lr_multiplier")]
+    pub mapping_lr_multiplier: f64,
     /// Taps of the separable resampling filter; the first generation has a blur of its own instead.
     pub resample_filter: Vec<f64>,
 }
@@ -79,6 +90,7 @@ impl Default for DiscriminatorConfig {
             mbstd_group_size: Some(4),
             mbstd_num_channels: 1,
             mapping_layers: 8,
+            mapping_lr_multiplier: USUAL_LR_MULTIPLIER,
             resample_filter: vec![1., 3., 3., 1.],
         }
     }
@@ -167,8 +179,9 @@ impl DiscriminatorConfig {
                 "cmap_dim: expected at least 1, or none for the {channels} channels at 4x4, got 0"
             )
         }
-        if self.mapping_layers == 0 {
-            bail!("mapping_layers: expected at least 1, got 0")
+        let lr_multiplier = self.mapping_lr_multiplier;
+        if !(lr_multiplier.is_finite() && lr_multiplier > 0.) {
+            bail!("mapping_lr_multiplier: expected a positive number, got {lr_multiplier}")
         }
         Ok(())
     }
@@ -246,6 +259,7 @@ impl DiscriminatorConfig {
             c_dim: self.c_dim,
             w_dim,
             num_layers: self.mapping_layers,
+            lr_multiplier: self.mapping_lr_multiplier,
             w_avg: false,
             ..MappingConfig::default()
         })
@@ -372,7 +386,7 @@ mod tests {
             ("mbstd_group_size", |c| c.mbstd_group_size = Some(0)),
             ("mbstd_num_channels", |c| c.mbstd_num_channels = 3),
             ("cmap_dim", |c| c.cmap_dim = Some(0)),
-            ("mapping_layers", |c| c.mapping_layers = 0),
+            ("mapping_lr_multiplier", |c| c.mapping_lr_multiplier = 0.),
         ];
         for (name, change) in cases {
             for c_dim in [0, 3] {

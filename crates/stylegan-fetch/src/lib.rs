@@ -203,7 +203,13 @@ impl Fetcher {
     }
 }
 
+/// Certificates that the system trusts, or those that the environment names in their place.
 fn system_roots() -> Result<Vec<Certificate<'static>>> {
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    if let Some(file) = named.filter(|file| !file.is_file()) {
+        let problem = format!("SSL_CERT_FILE names {}, which isn't a file", file.display());
+        return Err(FetchError::roots(problem));
+    }
     let found = rustls_native_certs::load_native_certs();
     match (found.certs.is_empty(), found.errors.first()) {
         (false, _) => {

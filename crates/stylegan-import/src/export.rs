@@ -122,6 +122,8 @@ fn check_generator(name: &str, config: &GeneratorConfig) -> Result<()> {
     } else if config.synthesis.architecture != Architecture::Skip {
         let found = config.synthesis.architecture;
         format!("expected the architecture Skip, found {found:?}")
+    } else if !config.synthesis.use_noise {
+        "expected layers with noise, found layers without".to_string()
     } else if (z_dim, between) != (w_dim, w_dim) {
         format!(
             "expected z, w and the layers between of one width, found {z_dim}, {w_dim} and {between}"

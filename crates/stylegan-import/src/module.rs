@@ -200,19 +200,23 @@ impl<'t, 'a> Module<'t, 'a> {
                 .and_then(|layer| layer.attribute("activation"));
             check_activation(network, "synthesis layers", activation)?;
         }
-        if let Some(layer) = self
-            .child("mapping")
-            .and_then(|mapping| mapping.child("fc0"))
-        {
-            if let Some(lr_multiplier) = layer
-                .attribute("lr_multiplier")
-                .or(layer.attribute("bias_gain"))
-            {
-                hints.lr_multiplier = lr_multiplier.to_f64()?;
-            }
-            check_activation(network, "mapping layers", layer.attribute("activation"))?;
-        }
+        self.mapping_hints(network, &mut hints)?;
         Ok(hints)
+    }
+
+    /// What the first layer of the mapping network tells, if there is one.
+    fn mapping_hints(&self, network: &str, hints: &mut Hints) -> Result<()> {
+        let mapping = self.child("mapping");
+        let Some(layer) = mapping.and_then(|mapping| mapping.child("fc0")) else {
+            return Ok(());
+        };
+        if let Some(lr_multiplier) = layer
+            .attribute("lr_multiplier")
+            .or(layer.attribute("bias_gain"))
+        {
+            hints.lr_multiplier = lr_multiplier.to_f64()?;
+        }
+        check_activation(network, "mapping layers", layer.attribute("activation"))
     }
 
     fn discriminator_hints(&self, network: &str) -> Result<Hints> {
@@ -232,6 +236,7 @@ impl<'t, 'a> Module<'t, 'a> {
                 hints.mbstd_group_size = group_size.map(|size| size.to_usize()).transpose()?;
             }
         }
+        self.mapping_hints(network, &mut hints)?;
         Ok(hints)
     }
 }

@@ -16,6 +16,7 @@ pub(crate) struct Hints {
     /// `channel_base` and `channel_max`, where they are known.
     pub(crate) channels: Option<(usize, usize)>,
     pub(crate) conv_clamp: Option<f64>,
+    /// Of the mapping network.
     pub(crate) lr_multiplier: f64,
     pub(crate) label_input: LabelInput,
     pub(crate) label_head: LabelHead,
@@ -117,6 +118,7 @@ pub(crate) fn generator_config(shapes: &Shapes, hints: &Hints) -> Result<Generat
             },
             conv_clamp: hints.conv_clamp,
             resample_filter: resample_filter(shapes, hints)?,
+            use_noise: shapes.has("synthesis.b4.conv1.noise_strength"),
             ..SynthesisConfig::default()
         },
     })
@@ -137,6 +139,8 @@ pub(crate) fn discriminator_config(shapes: &Shapes, hints: &Hints) -> Result<Dis
     let [_, img_channels, _, _] = shapes.dims(&format!("b{resolution}.fromrgb.weight"))?;
     let [out, fc_features] = shapes.dims("b4.out.weight")?;
     let has_mapping = shapes.has("mapping.embed.weight");
+    let defaults = DiscriminatorConfig::default();
+    let mapping_layers = shapes.count(|i| format!("mapping.fc{i}.weight"));
     let (c_dim, label_head) = match (has_mapping, hints.label_head) {
         (true, _) => {
             let [_, c_dim] = shapes.dims("mapping.embed.weight")?;
@@ -163,12 +167,16 @@ pub(crate) fn discriminator_config(shapes: &Shapes, hints: &Hints) -> Result<Dis
         cmap_dim: (has_mapping && out != channels_at_4).then_some(out),
         mbstd_group_size: hints.mbstd_group_size,
         mbstd_num_channels: conv_in.saturating_sub(channels_at_4),
-        mapping_layers: match shapes.count(|i| format!("mapping.fc{i}.weight")) {
-            0 => DiscriminatorConfig::default().mapping_layers,
-            layers => layers,
+        mapping_layers: match has_mapping {
+            true => mapping_layers,
+            false => defaults.mapping_layers,
+        },
+        mapping_lr_multiplier: match mapping_layers {
+            0 => defaults.mapping_lr_multiplier,
+            _ => hints.lr_multiplier,
         },
         resample_filter: resample_filter(shapes, hints)?,
-        ..DiscriminatorConfig::default()
+        ..defaults
     })
 }
 

@@ -25,6 +25,12 @@ use crate::public::{self, Hints};
 use crate::shapes::{LARGEST_SIZE, Shapes, Tensors, checked_name};
 use crate::{Extra, Family, Format, Imported};
 
+/// The learning rate of the generator's mapping network relative to the rest, where it isn't given.
+const G_MAPPING_LRMUL: f64 = 0.01;
+
+/// That of the discriminator's, which ADA has for labels.
+const D_MAPPING_LRMUL: f64 = 0.1;
+
 /// Arguments by name.
 pub type Kwargs = Map<String, Value>;
 
@@ -560,6 +566,13 @@ impl Pickled {
             }
         }
         let number = |name: &str| self.kwargs.get(name).and_then(Value::as_f64);
+        let has = |name: &str| self.variables.contains_key(name);
+        // Labels are embedded since ADA, in both networks.
+        let is_embedding = has("G_mapping/LabelEmbed/weight") || has("LabelEmbed/weight");
+        let usual_lr_multiplier = match has("Mapping0/weight") {
+            true => D_MAPPING_LRMUL,
+            false => G_MAPPING_LRMUL,
+        };
         let resample_filter = match self.kwargs.get("resample_kernel") {
             None => vec![1., 3., 3., 1.],
             Some(taps) => Vec::<f64>::deserialize(taps)
@@ -571,30 +584,48 @@ impl Pickled {
                 .zip(self.number("fmap_max"))
                 .and_then(|(base, max)| Some((base.checked_mul(2)?, max))),
             conv_clamp: number("conv_clamp"),
-            lr_multiplier: number("mapping_lrmul").unwrap_or(0.01),
-            label_input: LabelInput::Matrix,
+            lr_multiplier: number("mapping_lrmul").unwrap_or(usual_lr_multiplier),
+            label_input: match is_embedding {
+                true => LabelInput::Embed,
+                false => LabelInput::Matrix,
+            },
             label_head: match self.number("label_size") {
-                None | Some(0) => LabelHead::Projection,
-                Some(_) => LabelHead::Product,
+                Some(1..) if !is_embedding => LabelHead::Product,
+                _ => LabelHead::Projection,
             },
             normalize_latents: self
                 .kwargs
                 .get("normalize_latents")
                 .and_then(Value::as_bool)
                 != Some(false),
-            mbstd_group_size: Some(self.number("mbstd_group_size").unwrap_or(4).max(1)),
+            mbstd_group_size: match self.kwargs.get("mbstd_group_size") {
+                Some(Value::Null) => None,
+                _ => Some(self.number("mbstd_group_size").unwrap_or(4).max(1)),
+            },
             resample_filter: Some(resample_filter),
         })
     }
 
-    /// StyleGAN2 doesn't grow, but keeps the variable.
-    fn note_lod(&self, notes: &mut Vec<String>) -> Result<()> {
-        if self.lod()? != Lod::FULL {
-            notes.push(format!(
-                "{}: lod {} was passed over, since StyleGAN2 doesn't grow",
-                self.name,
-                self.lod()?
-            ));
+    /// Most of StyleGAN2 doesn't grow, but keeps the variable. The networks between StyleGAN and StyleGAN2 are those
+    /// of one architecture when they are grown, and of none before.
+    fn check_lod(&self, notes: &mut Vec<String>) -> Result<()> {
+        let (name, lod) = (self.name, self.lod()?);
+        let growing = ["G_synthesis/ToRGB_lod", "FromRGB_lod"];
+        let grows = |variable: &String| growing.iter().any(|start| variable.starts_with(start));
+        match (self.variables.keys().any(grows), lod == Lod::FULL) {
+            (true, true) => notes.push(format!(
+                "{name}: of configuration B, C or D, which grow: the image layers of lower resolutions were left out"
+            )),
+            (true, false) => {
+                let problem = format!(
+                    "expected a grown network, since those of configuration B, C or D are read at full resolution only, found one at lod {lod}"
+                );
+                return Err(self.error(problem));
+            }
+            (false, true) => {}
+            (false, false) => notes.push(format!(
+                "{name}: lod {lod} was passed over, since StyleGAN2 doesn't grow"
+            )),
         }
         Ok(())
     }
@@ -607,7 +638,7 @@ impl Pickled {
     }
 
     fn stylegan2_generator(&self, notes: &mut Vec<String>) -> Result<Network<GeneratorConfig>> {
-        self.note_lod(notes)?;
+        self.check_lod(notes)?;
         let mut own = self.variables.clone();
         own.remove("G_synthesis/lod");
         let tensors = variables::stylegan2_generator(&own, self.resolution()?)
@@ -620,7 +651,7 @@ impl Pickled {
         &self,
         notes: &mut Vec<String>,
     ) -> Result<Network<DiscriminatorConfig>> {
-        self.note_lod(notes)?;
+        self.check_lod(notes)?;
         let tensors = variables::stylegan2_discriminator(&self.variables, self.resolution()?)
             .map_err(|source| ImportError::tensors(self.name, source))?;
         let config = public::discriminator_config(&self.shapes(&tensors), &self.hints()?)?;

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use candle_core::{DType, Error, Result, Tensor, bail};
 use common::{Sample, fixture, samples};
 use stylegan_goldens::{assert_close, device};
@@ -29,8 +31,9 @@ struct Wanted {
     of_reals: bool,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Output {
+    Average,
     Ws,
     Image,
     Logits,
@@ -68,8 +71,8 @@ impl Wanted {
     }
 }
 
-/// Compares everything that is expected of the networks; returns how much it was.
-fn check(sample: &Sample, file: &Imported) -> Result<usize> {
+/// Compares everything that is expected of the networks; returns how often what was compared.
+fn check(sample: &Sample, file: &Imported) -> Result<BTreeMap<Output, usize>> {
     let (g, g_ema) = (build(&file.g)?, build(&file.g_ema)?);
     let d = file
         .d
@@ -78,7 +81,8 @@ fn check(sample: &Sample, file: &Imported) -> Result<usize> {
     let d = d.transpose().map_err(Error::wrap)?;
     let labels = sample.expected.get("c").or(sample.expected.get("labels"));
     let z = sample.get("z")?;
-    let mut compared = 0;
+    let mut compared = BTreeMap::new();
+    let mut count = |output| *compared.entry(output).or_default() += 1;
     for (name, expected) in &sample.expected {
         if matches!(&name[..], "z" | "c" | "labels" | "real") {
             continue;
@@ -92,7 +96,7 @@ fn check(sample: &Sample, file: &Imported) -> Result<usize> {
         let compare = |got: &Tensor| assert_close(&what, got, expected, TOLERANCE);
         if let ("latent_avg" | "dlatent_avg", Some(g_ema)) = (&name[..], &g_ema) {
             compare(&average(g_ema)?.reshape(expected.dims())?);
-            compared += 1;
+            count(Output::Average);
             continue;
         }
         let Some(Wanted {
@@ -120,7 +124,7 @@ fn check(sample: &Sample, file: &Imported) -> Result<usize> {
                 Output::ClassLogits => d.forward_with_classes(images)?.1,
                 _ => d.forward(images, labels.filter(|_| d.config().c_dim > 0))?,
             });
-            compared += 1;
+            count(Output::Logits);
             continue;
         }
         let Some(generator) = (if of_g { &g } else { &g_ema }) else {
@@ -129,7 +133,7 @@ fn check(sample: &Sample, file: &Imported) -> Result<usize> {
         let w = generator.mapping().forward(Some(z), labels)?;
         if result == Output::Ws && expected.rank() == 2 {
             compare(&w);
-            compared += 1;
+            count(Output::Ws);
             continue;
         }
         let mut ws = broadcast(&w, generator.synthesis().num_ws())?;
@@ -147,7 +151,7 @@ fn check(sample: &Sample, file: &Imported) -> Result<usize> {
                 generator.synthesis().forward(&ws, &mut noise)?
             }
         });
-        compared += 1;
+        count(result);
     }
     Ok(compared)
 }
@@ -157,9 +161,23 @@ fn golden_every_sample_file_computes_its_expected_outputs() -> Result<()> {
     for sample in samples()? {
         let file = import(&sample.path).map_err(Error::wrap)?;
         let compared = check(&sample, &file)?;
-        assert!(compared >= 3, "{}: {compared}", sample.name);
+        let of_generator = file
+            .generator()
+            .map(|network| network.config.mapping.num_layers);
+        for (output, is_there) in [
+            (Output::Image, of_generator.is_some()),
+            // ProGAN has no w.
+            (Output::Ws, of_generator.is_some_and(|layers| layers > 0)),
+            (Output::Logits, file.d.is_some()),
+        ] {
+            assert!(
+                !is_there || compared.contains_key(&output),
+                "{}: no {output:?}",
+                sample.name
+            );
+        }
         println!(
-            "{}: {} from {}: {compared} results; {:?}",
+            "{}: {} from {}: compared {compared:?}; {:?}",
             sample.name, file.family, file.origin, file.notes
         );
     }

@@ -64,6 +64,11 @@ impl StyledLayers {
     }
 }
 
+/// What earlier versions, which have no other, don't find in a file.
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
 /// Configuration of a [`Synthesis`](crate::Synthesis) network.
 ///
 /// The default is config F of StyleGAN2 at 1024x1024 pixels, with the clamp of later code.
@@ -88,6 +93,9 @@ pub struct SynthesisConfig {
     pub conv_clamp: Option<f64>,
     /// Taps of the separable resampling filter; modulated layers only.
     pub resample_filter: Vec<f64>,
+    /// Whether every layer adds noise; modulated layers only, [`StyledLayers`] have a switch of their own.
+    #[serde(skip_serializing_if = "is_true")]
+    pub use_noise: bool,
 }
 
 impl Default for SynthesisConfig {
@@ -102,6 +110,7 @@ impl Default for SynthesisConfig {
             layers: Layers::Modulated,
             conv_clamp: Some(256.),
             resample_filter: vec![1., 3., 3., 1.],
+            use_noise: true,
         }
     }
 }
@@ -147,6 +156,14 @@ impl SynthesisConfig {
         }
     }
 
+    /// Whether the layers add noise.
+    pub fn has_noise(&self) -> bool {
+        match &self.layers {
+            Layers::Modulated => self.use_noise,
+            Layers::Styled(layers) => layers.use_noise,
+        }
+    }
+
     /// Channels of the block of that resolution.
     ///
     /// # Errors
@@ -173,6 +190,11 @@ impl SynthesisConfig {
         let Layers::Styled(layers) = &self.layers else {
             return Ok(());
         };
+        if !self.use_noise {
+            bail!(
+                "use_noise: expected true for the layers of the first generation, whose own use_noise decides, got false"
+            )
+        }
         if self.architecture != Architecture::Progressive {
             bail!(
                 "architecture: expected progressive for the layers of the first generation, got {:?}",

@@ -79,6 +79,7 @@ pub mod step;
 #[cfg(test)]
 mod testing;
 mod train;
+mod transfer;
 
 pub use error::{OptionError, TrainError};
 pub use memory::MemoryMeter;
@@ -93,6 +94,7 @@ pub use run_folder::{RunFolder, find_snapshot, kimg_label};
 pub use schedule::Schedule;
 pub use snapshot::{Snapshot, TrainedGenerator};
 pub use train::{Outcome, train};
+pub use transfer::Pretrained;
 
 /// The examples of the repository's README, so that they run as tests.
 #[cfg(doctest)]

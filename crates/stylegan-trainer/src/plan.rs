@@ -14,6 +14,7 @@ use crate::run_folder::{OPTIONS, RunFolder, find_snapshot};
 use crate::schedule::Schedule;
 use crate::snapshot::Snapshot;
 use crate::state::TrainingState;
+use crate::transfer::Pretrained;
 
 /// A run that is ready to start: options resolved and checked, pictures found, weights there.
 pub struct Plan {
@@ -31,7 +32,7 @@ pub struct Plan {
     pub folder: Option<RunFolder>,
     /// The checkpoint that the run goes on from.
     pub resumed_from: Option<PathBuf>,
-    /// What a resumed run does otherwise than it did before, as lines for the log.
+    /// What a run starts from, or does otherwise than it did before, as lines for the log.
     pub changes: Vec<String>,
 }
 
@@ -58,11 +59,48 @@ impl Plan {
         let seed = options.seed.unwrap_or(0);
         let dataset = options.data.open(seed)?;
         let recipe = Recipe::new(options, &dataset)?;
-        let preset = recipe.preset;
+        let state = TrainingState::new(&recipe.config, device)?;
+        Self::fresh(options, recipe, state, dataset)
+    }
+
+    /// Plans a new run that starts from networks which were trained before, on other pictures maybe.
+    ///
+    /// Pictures are resized to the size that the networks are for, unless an option asks for another, which is an
+    /// error. See [`Recipe::transferred`] for what follows from the networks.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new), and options or pictures that don't fit the networks.
+    pub fn transfer(
+        options: &TrainOptions,
+        pretrained: &Pretrained,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        options.validate()?;
+        let mut options = options.clone();
+        let side = pretrained.generator.synthesis.img_resolution;
+        options.data.resolution.get_or_insert(side);
+        let dataset = options.data.open(options.seed.unwrap_or(0))?;
+        let recipe = Recipe::transferred(&options, &dataset, pretrained)?;
+        let state = TrainingState::transferred(&recipe.config, pretrained, device)?;
+        let mut plan = Self::fresh(&options, recipe, state, dataset)?;
+        let name = &pretrained.name;
+        plan.changes
+            .push(format!("starts from the networks of {name}"));
+        Ok(plan)
+    }
+
+    /// A run that hasn't begun.
+    fn fresh(
+        options: &TrainOptions,
+        recipe: Recipe,
+        state: TrainingState,
+        dataset: Dataset,
+    ) -> Result<Self, TrainError> {
+        let default = Schedule::new(recipe.preset.kimg());
         Ok(Self {
-            schedule: options.schedule.resolve(Schedule::new(preset.kimg())),
-            state: TrainingState::new(&recipe.config, device)?,
-            sampler: Sampler::new(dataset.len(), seed)?,
+            schedule: options.schedule.resolve(default),
+            state,
+            sampler: Sampler::new(dataset.len(), recipe.config.seed)?,
             recipe,
             dataset,
             folder: None,

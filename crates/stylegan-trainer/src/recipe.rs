@@ -2,6 +2,7 @@
 
 mod given;
 mod resume;
+mod transfer;
 
 use serde::{Deserialize, Serialize};
 use stylegan_data::Dataset;
@@ -23,6 +24,9 @@ pub struct Recipe {
     pub data: DataOptions,
     /// Networks, losses and optimizer.
     pub config: TrainingConfig,
+    /// The file whose networks the training started from, where it didn't start from new ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_from: Option<String>,
 }
 
 impl Recipe {
@@ -34,8 +38,17 @@ impl Recipe {
         options.validate()?;
         let preset = options.preset.unwrap_or(Preset::Auto);
         let mut config = preset.training(dataset.resolution(), options.training.batch);
-        config.seed = options.seed.unwrap_or(0);
         set_networks(&mut config, preset, options, dataset)?;
+        Self::around(config, preset, options)
+    }
+
+    /// The recipe of networks that are chosen already, with the given options in the place of the preset's numbers.
+    fn around(
+        mut config: TrainingConfig,
+        preset: Preset,
+        options: &TrainOptions,
+    ) -> Result<Self, OptionError> {
+        config.seed = options.seed.unwrap_or(0);
         set_loss(&mut config, preset, &options.training)?;
         set_growing(&mut config, preset, &options.growing)?;
         if let Some(lr) = options.training.lr {
@@ -49,6 +62,7 @@ impl Recipe {
             preset,
             data: options.data.clone(),
             config,
+            started_from: None,
         };
         recipe.check_batch()?;
         Ok(recipe)

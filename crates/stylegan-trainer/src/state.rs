@@ -5,12 +5,13 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use stylegan_checkpoint::{Checkpoint, CheckpointError, ParamStore, Result};
+use stylegan_checkpoint::{Checkpoint, CheckpointError, ParamStore, Result, load_network};
 use stylegan_discriminator::Discriminator;
 use stylegan_synthesis::Generator;
 
 use crate::adam::Adam;
 use crate::config::TrainingConfig;
+use crate::transfer::Pretrained;
 
 const G: &str = "G.";
 const D: &str = "D.";
@@ -79,8 +80,45 @@ impl TrainingState {
         let d = ParamStore::initialize(DType::F32, device, &mut rng, |vb| {
             Discriminator::new(&config.discriminator, vb)
         })?;
+        Self::before_training(g.deep_copy()?, g, d, rng)
+    }
+
+    /// The state before the first minibatch of a new training: weights of `pretrained`, in f32, all else as in
+    /// [`new`](Self::new).
+    ///
+    /// # Errors
+    /// Where the configuration is not valid, or the weights aren't those of its networks.
+    pub fn transferred(
+        config: &TrainingConfig,
+        pretrained: &Pretrained,
+        device: &Device,
+    ) -> Result<Self> {
+        config.validate()?;
+        let generator = |tensors| {
+            load_network(tensors, DType::F32, device, |vb| {
+                Generator::new(&config.generator, vb)
+            })
+        };
+        let d = load_network(&pretrained.d, DType::F32, device, |vb| {
+            Discriminator::new(&config.discriminator, vb)
+        })?;
+        let rng = ChaCha8Rng::seed_from_u64(config.seed);
+        Self::before_training(
+            generator(&pretrained.g_ema)?,
+            generator(&pretrained.g)?,
+            d,
+            rng,
+        )
+    }
+
+    fn before_training(
+        g_ema: ParamStore,
+        g: ParamStore,
+        d: ParamStore,
+        rng: ChaCha8Rng,
+    ) -> Result<Self> {
         Ok(Self {
-            g_ema: g.deep_copy()?,
+            g_ema,
             g_adam: Adam::new(&g)?,
             d_adam: Adam::new(&d)?,
             g,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail, ensure};
 use candle_core::{Device, Tensor};
 use stylegan_mapping::Truncation;
-use stylegan_synthesis::{GeneratorConfig, Layers};
+use stylegan_synthesis::GeneratorConfig;
 use stylegan_trainer::TrainedGenerator;
 
 use super::batch;
@@ -180,12 +180,8 @@ impl NetworkArgs {
 
     /// Random noise needs layers that take any.
     fn noise(&self, config: &GeneratorConfig) -> Result<Noise> {
-        let has_noise = match &config.synthesis.layers {
-            Layers::Modulated => true,
-            Layers::Styled(layers) => layers.use_noise,
-        };
         ensure!(
-            has_noise || self.noise_mode != Noise::Random,
+            config.synthesis.has_noise() || self.noise_mode != Noise::Random,
             "--noise-mode random: the layers of the network have no noise; leave the option out"
         );
         Ok(self.noise_mode)

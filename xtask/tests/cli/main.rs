@@ -11,3 +11,4 @@ mod pictures;
 mod plot;
 mod runs;
 mod style_mixing;
+mod transfer;

@@ -1,7 +1,7 @@
 //! Networks of other tools: `inspect`, `convert`, and pictures from them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -135,12 +135,13 @@ fn inspect_shows_tables_and_what_else_is_in_the_file() {
     let expected = [
         "family  StyleGAN2",
         "format  a pickle of PyTorch modules",
-        "g_ema: 15,070 parameters, 800 numbers in buffers",
+        "makes   pictures of 16x16 pixels from 16 random numbers each, in 6 layers with styles; of 4 classes, --class 0 to --class 3",
+        "g_ema, the average of the generator, which makes pictures: 15,070 parameters, 800 numbers in buffers",
         "c_dim                      4",
         "layer                       parameters  buffers  tensors",
         "mapping.fc0                        528        0  bias [16], weight [16, 32]",
-        "g: 15,070 parameters, 800 numbers in buffers; configuration and layers of g_ema",
-        "d: 18,960 parameters, 160 numbers in buffers",
+        "g, the generator as it is trained: 15,070 parameters, 800 numbers in buffers; configuration and layers of g_ema",
+        "d, the discriminator: 18,960 parameters, 160 numbers in buffers",
         "total: 49,100 parameters, 1,760 numbers in buffers",
         r#"augment_pipe         {"arguments":{"rotate90":1,"xflip":1,"xint":1},"class":"AugmentPipe"}"#,
     ];

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
-use super::{Form, Variable, block_resolution, convert, number, weight_or_bias};
+use super::{Form, Variable, block_resolution, convert, lod_resolution, number, weight_or_bias};
 use crate::error::Result;
 
 /// The parameters of a StyleGAN2 generator of `resolution`, from its variables or a part of them.
@@ -13,14 +13,19 @@ use crate::error::Result;
 /// | TensorFlow | ours |
 /// |---|---|
 /// | `G_mapping/Dense{i}/{weight,bias}` | `mapping.fc{i}.{weight,bias}` |
-/// | `G_mapping/LabelConcat/weight` | `mapping.embed.weight` |
+/// | `G_mapping/LabelConcat/weight`, or `G_mapping/LabelEmbed/{weight,bias}` in ADA's | `mapping.embed.{weight,bias}` |
 /// | `dlatent_avg` | `mapping.w_avg` |
 /// | `G_synthesis/4x4/Const/const` | `synthesis.b4.const` |
 /// | `4x4/Conv/...`, `{r}x{r}/Conv1/...` | `synthesis.b{r}.conv1...` |
 /// | `{r}x{r}/Conv0_up/...` | `synthesis.b{r}.conv0...` |
 /// | `{r}x{r}/ToRGB/...`, `{r}x{r}/Skip/weight` | `synthesis.b{r}.torgb...`, `synthesis.b{r}.skip.weight` |
+/// | `ToRGB_lod0/...` | `synthesis.b{R}.torgb...` |
 /// | ... `weight`, `bias`, `noise_strength`, `mod_weight`, `mod_bias + 1` | ... `weight`, `bias`, `noise_strength`, `affine.weight`, `affine.bias` |
 /// | `noise{i}` | `noise_const` of layer i: `b4.conv1`, `b8.conv0`, `b8.conv1`, ... |
+///
+/// Configurations A to D of the paper's table 1 grow. A has the networks of StyleGAN; B to D have StyleGAN2's layers,
+/// and image outputs `ToRGB_lod{l}`, of which `ToRGB_lod0` alone makes the pictures of a grown network: the others,
+/// and `lod`, are passed over.
 ///
 /// # Errors
 /// Those of [`generator`](super::generator).
@@ -40,6 +45,8 @@ pub fn stylegan2_generator(
 /// | `{r}x{r}/FromRGB/...`, `{r}x{r}/Skip/weight` | `b{r}.fromrgb...`, `b{r}.skip.weight` |
 /// | `{r}x{r}/Conv0/...`, `{r}x{r}/Conv1_down/...` | `b{r}.conv0...`, `b{r}.conv1...` |
 /// | `4x4/Conv/...`, `4x4/Dense0/...`, `Output/...` | `b4.conv...`, `b4.fc...`, `b4.out...` |
+/// | `FromRGB_lod0/...`, in configurations B to D | `b{R}.fromrgb...` |
+/// | `LabelEmbed/{weight,bias}`, `Mapping{i}/{weight,bias}` in ADA's | `mapping.embed.{weight,bias}`, `mapping.fc{i}.{weight,bias}` |
 ///
 /// # Errors
 /// Those of [`discriminator`](super::discriminator).
@@ -55,9 +62,13 @@ pub fn stylegan2_discriminator(
 fn generator_variable(name: &str, resolution: usize) -> Option<Variable> {
     let parts: Vec<&str> = name.split('/').collect();
     let (name, form) = match parts[..] {
-        ["lod"] => return Some(Variable::Lod),
+        ["lod"] => return Some(Variable::Growth),
         ["dlatent_avg"] => ("mapping.w_avg".to_string(), Form::Vector),
         ["G_mapping", "LabelConcat", "weight"] => ("mapping.embed.weight".to_string(), Form::Dense),
+        ["G_mapping", "LabelEmbed", leaf] => {
+            let form = weight_or_bias(leaf, Form::Dense)?;
+            (format!("mapping.embed.{leaf}"), form)
+        }
         ["G_mapping", layer, leaf] => {
             let i = number(layer.strip_prefix("Dense")?)?;
             let form = weight_or_bias(leaf, Form::Dense)?;
@@ -75,6 +86,14 @@ fn generator_variable(name: &str, resolution: usize) -> Option<Variable> {
                 format!("synthesis.b{r}.{layer}.noise_const"),
                 Form::Noise(r),
             )
+        }
+        ["G_synthesis", image, leaf] => {
+            let r = lod_resolution(image.strip_prefix("ToRGB_lod")?, resolution)?;
+            let (name, form) = layer_variable(r, "ToRGB", leaf)?;
+            if r < resolution {
+                return Some(Variable::Growth);
+            }
+            (format!("synthesis.b{r}.{name}"), form)
         }
         ["G_synthesis", block, layer, leaf] => {
             let r = block_resolution(block).filter(|&r| r <= resolution)?;
@@ -110,8 +129,27 @@ fn layer_variable(r: usize, layer: &str, leaf: &str) -> Option<(String, Form)> {
 fn discriminator_variable(name: &str, resolution: usize) -> Option<Variable> {
     let parts: Vec<&str> = name.split('/').collect();
     let (r, layer, weight, leaf) = match parts[..] {
-        ["lod"] => return Some(Variable::Lod),
+        ["lod"] => return Some(Variable::Growth),
         ["Output", leaf] => (4, "out", Form::Dense, leaf),
+        [image, leaf] if image.starts_with("FromRGB_lod") => {
+            let r = lod_resolution(image.strip_prefix("FromRGB_lod")?, resolution)?;
+            weight_or_bias(leaf, Form::Kernel)?;
+            if r < resolution {
+                return Some(Variable::Growth);
+            }
+            (r, "fromrgb", Form::Kernel, leaf)
+        }
+        [layer, leaf] => {
+            let layer = match layer.strip_prefix("Mapping") {
+                Some(i) => format!("fc{}", number(i)?),
+                None if layer == "LabelEmbed" => "embed".to_string(),
+                None => return None,
+            };
+            return Some(Variable::Parameter {
+                name: format!("mapping.{layer}.{leaf}"),
+                form: weight_or_bias(leaf, Form::Dense)?,
+            });
+        }
         [block, layer, leaf] => {
             let r = block_resolution(block).filter(|&r| r <= resolution)?;
             let (layer, weight) = match (r, layer) {
@@ -148,8 +186,24 @@ mod tests {
 
     #[test]
     fn every_variable_of_a_generator_has_our_name() {
-        let names: [(&str, &[usize], &str); 10] = [
+        let names: [(&str, &[usize], &str); 14] = [
             ("G_mapping/Dense0/weight", &[2, 3], "mapping.fc0.weight"),
+            (
+                "G_mapping/LabelConcat/weight",
+                &[2, 3],
+                "mapping.embed.weight",
+            ),
+            (
+                "G_mapping/LabelEmbed/weight",
+                &[2, 3],
+                "mapping.embed.weight",
+            ),
+            ("G_mapping/LabelEmbed/bias", &[3], "mapping.embed.bias"),
+            (
+                "G_synthesis/ToRGB_lod0/mod_bias",
+                &[3],
+                "synthesis.b32.torgb.affine.bias",
+            ),
             ("dlatent_avg", &[3], "mapping.w_avg"),
             (
                 "G_synthesis/4x4/Const/const",
@@ -194,6 +248,38 @@ mod tests {
     }
 
     #[test]
+    fn every_variable_of_a_discriminator_has_our_name() {
+        for (name, expected) in [
+            ("Output/bias", "b4.out.bias"),
+            ("8x8/Skip/weight", "b8.skip.weight"),
+            ("32x32/FromRGB/bias", "b32.fromrgb.bias"),
+            ("FromRGB_lod0/weight", "b32.fromrgb.weight"),
+            ("LabelEmbed/weight", "mapping.embed.weight"),
+            ("LabelEmbed/bias", "mapping.embed.bias"),
+            ("Mapping7/weight", "mapping.fc7.weight"),
+        ] {
+            let variable = discriminator_variable(name, 32).and_then(Variable::parameter);
+            assert_eq!(variable.as_deref(), Some(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_only_growing_needs_is_passed_over() {
+        for name in [
+            "lod",
+            "G_synthesis/ToRGB_lod1/weight",
+            "G_synthesis/ToRGB_lod3/mod_bias",
+        ] {
+            let variable = generator_variable(name, 32);
+            assert!(matches!(variable, Some(Variable::Growth)), "{name}");
+        }
+        for name in ["lod", "FromRGB_lod1/weight", "FromRGB_lod3/bias"] {
+            let variable = discriminator_variable(name, 32);
+            assert!(matches!(variable, Some(Variable::Growth)), "{name}");
+        }
+    }
+
+    #[test]
     fn names_that_no_network_has_are_no_parameters() {
         for name in [
             "G_synthesis/noise7",
@@ -204,6 +290,9 @@ mod tests {
             "G_synthesis/8x8/ToRGB/noise_strength",
             "G_synthesis/8x8/Conv1/Noise/weight",
             "8x8/Conv1/bias",
+            "G_synthesis/ToRGB_lod4/weight",
+            "G_synthesis/ToRGB_lod1/noise_strength",
+            "G_mapping/LabelEmbed/weight2",
         ] {
             assert!(generator_variable(name, 32).is_none(), "{name}");
         }
@@ -212,6 +301,10 @@ mod tests {
             "8x8/Skip/bias",
             "64x64/Conv0/bias",
             "4x4/Dense1/bias",
+            "FromRGB_lod4/weight",
+            "FromRGB_lod1/mod_bias",
+            "Mapping/weight",
+            "LabelConcat/weight",
         ] {
             assert!(discriminator_variable(name, 32).is_none(), "{name}");
         }

@@ -5,7 +5,7 @@
 #[path = "../../../stylegan-checkpoint/tests/common/builder.rs"]
 pub mod builder;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use candle_core::{Result, Tensor, bail};
@@ -33,9 +33,10 @@ pub fn fixture(path: &str) -> PathBuf {
     PathBuf::from(fixtures).join(path)
 }
 
-/// All samples: each `.pkl` and `.pt` of the two folders.
+/// All samples: each `.pkl`, `.pt` and `.pth` of the two folders.
 ///
-/// `X_expected.safetensors` is of every file whose name begins with `X`; the longest one counts.
+/// `X_expected.safetensors` is of every file whose name begins with `X`; the longest one counts. A file without one, one
+/// without a file, and a file of another kind are errors.
 pub fn samples() -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for folder in ["checkpoints", "stylegan1/pkl"] {
@@ -62,11 +63,15 @@ pub fn samples() -> Result<Vec<Sample>> {
             })
             .collect();
         expected.sort_by_key(String::len);
-        for path in paths {
-            if !path.extension().is_some_and(|e| e == "pkl" || e == "pt") {
-                continue;
+        let mut unused: BTreeSet<&String> = expected.iter().collect();
+        for path in &paths {
+            let name = name(path);
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some("pkl" | "pt" | "pth") => {}
+                _ if name.ends_with("_expected.safetensors") => continue,
+                _ if name.ends_with("_expected.json") => continue,
+                _ => bail!("{name}: neither a sample nor what is expected of one"),
             }
-            let name = name(&path);
             let Some(stem) = expected
                 .iter()
                 .rev()
@@ -74,13 +79,17 @@ pub fn samples() -> Result<Vec<Sample>> {
             else {
                 bail!("{name}: no expected values beside it");
             };
+            unused.remove(stem);
             let file = folder.join(format!("{stem}_expected.safetensors"));
             let tensors = candle_core::safetensors::load(file, device())?;
             samples.push(Sample {
                 name,
-                path,
+                path: path.clone(),
                 expected: tensors.into_iter().collect(),
             });
+        }
+        if let Some(stem) = unused.first() {
+            bail!("{stem}: expected values without a sample")
         }
     }
     if samples.is_empty() {

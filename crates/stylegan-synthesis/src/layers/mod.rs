@@ -111,6 +111,7 @@ impl SynthesisLayer {
                     up,
                     act: BiasAct::lrelu().with_clamp(config.conv_clamp).scaled(gain),
                     filter,
+                    use_noise: config.use_noise,
                 };
                 Kind::Modulated(ModulatedLayer::new(layer, vb)?)
             }

@@ -28,9 +28,10 @@ pub(crate) struct ModulatedLayerConfig<'a> {
     pub(crate) up: usize,
     pub(crate) act: BiasAct,
     pub(crate) filter: &'a Filter,
+    pub(crate) use_noise: bool,
 }
 
-/// A 3x3 modulated, demodulated convolution with noise, bias and activation.
+/// A 3x3 modulated, demodulated convolution with noise, where it is used, bias and activation.
 ///
 /// The weight has no equalized gain, because demodulation divides by its norm.
 ///
@@ -42,7 +43,7 @@ pub(crate) struct ModulatedLayer {
     affine: FullyConnected,
     weight: Tensor,
     bias: Tensor,
-    noise: NoiseInput,
+    noise: Option<NoiseInput>,
     filter: Filter,
     conv: ModulatedConv2d,
     act: BiasAct,
@@ -58,6 +59,7 @@ impl ModulatedLayer {
             up,
             act,
             filter,
+            use_noise,
         } = config;
         let filter = if up > 1 {
             resample_filter(filter, &vb)?
@@ -69,7 +71,10 @@ impl ModulatedLayer {
             affine: affine(w_dim, in_channels, 1., vb.pp("affine"))?,
             weight: vb.get_with_hints(weight_shape, "weight", STANDARD_NORMAL)?,
             bias: vb.get_with_hints(out_channels, "bias", Init::Const(0.))?,
-            noise: NoiseInput::new(resolution, (), &vb)?,
+            noise: match use_noise {
+                true => Some(NoiseInput::new(resolution, (), &vb)?),
+                false => None,
+            },
             filter,
             conv: ModulatedConv2d {
                 up,
@@ -84,8 +89,11 @@ impl ModulatedLayer {
     /// x `[N, I, H, W]` and w `[N, w_dim]` to `[N, O, H * up, W * up]`.
     pub(crate) fn forward(&self, x: &Tensor, w: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let style = self.affine.forward(w)?;
-        let noise = match self.noise.maps(x.dims()[0], pass.noise)? {
-            Some(maps) => Some(maps.broadcast_mul(self.noise.strength())?),
+        let noise = match &self.noise {
+            Some(noise) => noise
+                .maps(x.dims()[0], pass.noise)?
+                .map(|maps| maps.broadcast_mul(noise.strength()))
+                .transpose()?,
             None => None,
         };
         pass.observe_before(|| {
