@@ -57,8 +57,11 @@ impl Download<'_> {
     /// From where it stands to the end, or to where the connection breaks.
     fn attempt(&mut self) -> Result<Sum> {
         let mut response = self.ask()?;
-        if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
-            // There is more here than there.
+        let is_part = response.status() == StatusCode::PARTIAL_CONTENT;
+        if response.status() == StatusCode::RANGE_NOT_SATISFIABLE
+            || (is_part && !self.continues(&response))
+        {
+            // There is no rest, or the server sends another one.
             self.partial.restart(None)?;
             response = self.ask()?;
         }
@@ -98,10 +101,10 @@ impl Download<'_> {
         })
     }
 
-    /// That it is an answer with a file.
+    /// That it is an answer with a file, or with the rest of one.
     fn check(&self, response: &Response<Body>) -> Result<()> {
         let address = self.address.to_string();
-        if !response.status().is_success() {
+        if response.status() != StatusCode::OK && !self.continues(response) {
             return Err(FetchError::Status {
                 address,
                 status: response.status().to_string(),

@@ -292,6 +292,30 @@ fn a_server_that_cannot_go_on_starts_over() {
 }
 
 #[test]
+fn a_part_that_was_not_asked_for_is_not_taken_for_the_file() {
+    let setup = Setup::new(|request| {
+        let whole = Answer::file(BODY).with("ETag", "\"1\"");
+        match request.start() {
+            None => whole.cut(8),
+            Some(_) => Answer {
+                status: "206 Partial Content",
+                ..whole.with("Content-Range", "bytes 2-25/26")
+            },
+        }
+    });
+    // Twice the first eight bytes, as often as there is something to go on from.
+    let error = setup.error("a.pkl");
+    let expected = "the download ended after 8 of 24 bytes: Peer disconnected; the next try goes on from there";
+    assert_eq!(error, expected);
+    setup.server.answer(|_| Answer {
+        status: "206 Partial Content",
+        ..Answer::file(BODY)
+    });
+    let expected = "the server answers 206 Partial Content; check the address";
+    assert_eq!(setup.error("b.pkl"), expected);
+}
+
+#[test]
 fn files_above_the_limit_are_refused_before_or_while_they_come() {
     let setup = Setup::new(|request| Answer {
         is_open_ended: request.path == "/open.pkl",
