@@ -10,3 +10,4 @@ mod pictures;
 mod plot;
 mod runs;
 mod style_mixing;
+mod walks;
