@@ -1,5 +1,5 @@
-//! The command line of stylegan-rs: `cargo xtask train`, `generate`, `style-mixing`, `metrics`, `plot`,
-//! `inspect`, `convert`, `bench` and `profile`.
+//! The command line of stylegan-rs: `cargo xtask train`, `generate`, `style-mixing`, `interpolate`,
+//! `truncation`, `latent-grid`, `metrics`, `plot`, `inspect`, `convert`, `bench` and `profile`.
 //!
 //! Logs go to standard error, results (paths of what was written) to standard output.
 
@@ -8,6 +8,8 @@ mod convert;
 mod device;
 mod generate;
 mod inspect;
+mod interpolate;
+mod latent_grid;
 mod metrics;
 mod network;
 mod pictures;
@@ -17,8 +19,10 @@ mod profile;
 mod progress;
 mod seeds;
 mod spans;
+mod steps;
 mod style_mixing;
 mod train;
+mod truncation;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -57,6 +61,9 @@ enum Command {
     Train(Box<train::Args>),
     Generate(generate::Args),
     StyleMixing(style_mixing::Args),
+    Interpolate(Box<interpolate::Args>),
+    Truncation(truncation::Args),
+    LatentGrid(Box<latent_grid::Args>),
     Metrics(metrics::Args),
     Plot(plot::Args),
     Inspect(inspect::Args),
@@ -109,6 +116,9 @@ fn run(cli: &Cli, terminal: &Terminal) -> Result<()> {
         Command::Train(args) => train::run(args, terminal),
         Command::Generate(args) => generate::run(args, terminal),
         Command::StyleMixing(args) => style_mixing::run(args, terminal),
+        Command::Interpolate(args) => interpolate::run(args, terminal),
+        Command::Truncation(args) => truncation::run(args, terminal),
+        Command::LatentGrid(args) => latent_grid::run(args, terminal),
         Command::Metrics(args) => metrics::run(args, terminal),
         Command::Plot(args) => plot::run(args, terminal),
         Command::Inspect(args) => inspect::run(args, terminal),

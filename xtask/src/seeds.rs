@@ -17,6 +17,18 @@ impl FromStr for Seeds {
     }
 }
 
+/// Other numbers, written like seeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Numbers(pub Vec<u32>);
+
+impl FromStr for Numbers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        numbers(text).map(Self)
+    }
+}
+
 /// The numbers of a list such as `0-15,85`, in the order given.
 pub fn numbers(text: &str) -> Result<Vec<u32>, String> {
     let mut numbers = Vec::new();

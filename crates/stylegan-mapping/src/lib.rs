@@ -2,7 +2,8 @@
 //! ProGAN, which has none, is the case of no layers.
 //!
 //! [`Mapping`] computes w, [`broadcast`] hands one w to every layer of a synthesis network,
-//! [`truncate`] pulls it towards the average w, and [`update_w_avg`] keeps that average.
+//! [`truncate`] pulls it towards the average w, and [`update_w_avg`] keeps that average. [`latents`] makes z of
+//! seeds, and [`walk`] paths through latents.
 //!
 //! Source: Karras et al., "A Style-Based Generator Architecture for Generative Adversarial Networks"
 //! (2019), section 2 and appendix B (truncation), in the form of "Analyzing and Improving the Image
@@ -39,6 +40,7 @@ mod config;
 pub mod latents;
 mod mapping;
 mod w_space;
+pub mod walk;
 
 pub use config::{LabelInput, MappingConfig};
 pub use mapping::Mapping;

@@ -1,4 +1,4 @@
-use candle_core::{DType, Device, Result, Shape, Tensor, bail};
+use candle_core::{DType, Device, Result, Shape, Tensor};
 use candle_nn::{Init, VarBuilder};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -12,17 +12,6 @@ pub enum NoiseMode<'a> {
     None,
     /// Fresh N(0, 1) maps for every picture and layer, drawn on the CPU.
     Random(&'a mut dyn Rng),
-    /// The same with a generator for each picture, which then doesn't depend on the others;
-    /// [`random_each`](Self::random_each) makes it.
-    RandomEach(Vec<&'a mut dyn Rng>),
-}
-
-impl<'a> NoiseMode<'a> {
-    /// Random noise with a generator for each picture.
-    pub fn random_each<R: Rng>(generators: &'a mut [R]) -> Self {
-        let each = generators.iter_mut().map(|rng| rng as &mut dyn Rng);
-        Self::RandomEach(each.collect())
-    }
 }
 
 /// The noise of one layer.
@@ -60,18 +49,6 @@ impl NoiseInput {
             NoiseMode::Const => Ok(Some(stored.reshape((1, 1, side, side))?)),
             NoiseMode::Random(rng) => {
                 normal_maps(*rng, n, side, stored.dtype(), stored.device()).map(Some)
-            }
-            NoiseMode::RandomEach(generators) => {
-                if generators.len() != n {
-                    bail!(
-                        "noise: expected a generator for each of {n} pictures, got {}",
-                        generators.len()
-                    )
-                }
-                let maps = generators
-                    .iter_mut()
-                    .map(|rng| normal_maps(*rng, 1, side, stored.dtype(), stored.device()));
-                Tensor::cat(&maps.collect::<Result<Vec<_>>>()?, 0).map(Some)
             }
         }
     }

@@ -160,35 +160,6 @@ fn noise_modes_differ_once_noise_has_a_strength() -> Result<()> {
 }
 
 #[test]
-fn with_a_generator_for_each_a_picture_does_not_depend_on_the_others() -> Result<()> {
-    let config = small(8, Architecture::Skip);
-    let (params, network) = synthesis(&config)?;
-    for (name, var) in params.trainable() {
-        if name.ends_with("noise_strength") {
-            var.set(&Tensor::new(0.5f32, &Device::Cpu)?)?;
-        }
-    }
-    let ws = ws(3, &config)?;
-    let generator = |seed| ChaCha8Rng::seed_from_u64(seed);
-    let mut generators = [5, 6, 7].map(generator);
-    let together = network.forward(&ws, &mut NoiseMode::random_each(&mut generators))?;
-    for (number, seed) in [5, 6, 7].into_iter().enumerate() {
-        let mut alone = generator(seed);
-        let alone = network.forward(
-            &ws.narrow(0, number, 1)?,
-            &mut NoiseMode::Random(&mut alone),
-        )?;
-        let together = values(&together.narrow(0, number, 1)?);
-        assert_eq!(together, values(&alone), "{number}");
-    }
-    let error = network.forward(&ws, &mut NoiseMode::random_each(&mut generators[..2]));
-    let error = error.unwrap_err().to_string();
-    let expected = "noise: expected a generator for each of 3 pictures, got 2";
-    assert!(error.contains(expected), "{error}");
-    Ok(())
-}
-
-#[test]
 fn random_noise_differs_between_the_pictures_of_a_batch() -> Result<()> {
     let config = small(8, Architecture::Skip);
     let (params, network) = synthesis(&config)?;

@@ -5,41 +5,32 @@ use candle_core::Device;
 use stylegan_synthesis::SynthesisConfig;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-/// More don't make a picture faster.
-const MOST: usize = 8;
-
 /// The largest number that is taken from the command line.
 const LARGEST: usize = 4096;
 
-/// Feature maps of the largest layer that are in memory together: measured on networks of 256x256 and
-/// 1024x1024 pixels.
+/// Feature maps of the largest layer that are in memory together, at most.
 const MAPS_AT_ONCE: u64 = 4;
 
-pub fn check(batch: Option<usize>) -> Result<()> {
+/// The batch that was asked for, or a picture for each thread, as far as half of the free memory has room for them. A GPU
+/// computes one at a time.
+pub fn size(batch: Option<usize>, config: &SynthesisConfig, device: &Device) -> Result<usize> {
     if let Some(batch) = batch {
         ensure!(
             (1..=LARGEST).contains(&batch),
             "--batch {batch}: must be from 1 to {LARGEST}"
         );
-    }
-    Ok(())
-}
-
-/// The batch that was asked for, or what half of the free memory has room for. How much of a GPU's memory is
-/// free isn't known; there it is one picture.
-pub fn size(batch: Option<usize>, config: &SynthesisConfig, device: &Device) -> Result<usize> {
-    if let Some(batch) = batch {
         return Ok(batch);
     }
     if !device.is_cpu() {
         return Ok(1);
     }
-    Ok(fitting(free_bytes(), bytes_per_picture(config)?))
+    let room = fitting(free_bytes(), bytes_per_picture(config)?);
+    Ok(room.min(rayon::current_num_threads()))
 }
 
 fn fitting(free: u64, bytes_per_picture: u64) -> usize {
     let room = free / 2 / bytes_per_picture.max(1);
-    usize::try_from(room).map_or(MOST, |room| room.clamp(1, MOST))
+    usize::try_from(room).map_or(usize::MAX, |room| room.max(1))
 }
 
 /// An estimate from the largest feature maps.
@@ -74,7 +65,6 @@ mod tests {
         assert_eq!(fitting(100, 10), 5);
         assert_eq!(fitting(100, 51), 1);
         assert_eq!(fitting(0, 10), 1, "one has to be tried");
-        assert_eq!(fitting(u64::MAX, 1), MOST);
     }
 
     #[test]

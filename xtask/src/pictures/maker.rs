@@ -5,6 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use image::DynamicImage;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use rayon::prelude::*;
 use stylegan_data::grid::{self, Sheet};
 use stylegan_mapping::Truncation;
 use stylegan_synthesis::{NoiseMode, Synthesis};
@@ -76,22 +77,21 @@ impl PictureMaker {
     /// The ws `[1, num_ws, w_dim]` of a latent: those of a z truncated, others as they are.
     pub fn ws(&self, latent: &Latent) -> Result<Tensor> {
         match &latent.value {
-            Value::Z(z) => self.ws_of_z(z, self.truncation),
+            Value::Z(z) => self.ws_of_z(z, self.trained.label()?.as_ref()),
             Value::W(ws) => Ok(ws.clone()),
         }
     }
 
-    /// The ws `[1, num_ws, w_dim]` of a z `[1, z_dim]`.
-    pub fn ws_of_z(&self, z: &Tensor, truncation: Truncation) -> Result<Tensor> {
-        let label = self.trained.label()?;
-        let Truncation { psi, cutoff } = truncation;
-        let network = &self.trained.generator.network;
-        Ok(network.ws(z, label.as_ref(), psi, cutoff)?)
+    /// The truncated ws `[1, num_ws, w_dim]` of a z `[1, z_dim]` with a label `[1, c_dim]`.
+    pub fn ws_of_z(&self, z: &Tensor, label: Option<&Tensor>) -> Result<Tensor> {
+        let Truncation { psi, cutoff } = self.truncation;
+        Ok(self.trained.generator.network.ws(z, label, psi, cutoff)?)
     }
 
     /// Makes `count` pictures, which `shot` describes by their numbers, and hands them to `each` in order.
     ///
-    /// They are made several at a time, with a progress bar; none depends on the others.
+    /// Several are computed at the same time, each by itself, so that none depends on the others; meanwhile there is a
+    /// progress bar.
     pub fn pictures(
         &self,
         count: usize,
@@ -102,27 +102,26 @@ impl PictureMaker {
         for first in (0..count).step_by(self.batch) {
             let numbers = first..count.min(first + self.batch);
             let shots: Vec<Shot> = numbers.clone().map(&shot).collect::<Result<_>>()?;
-            let images = self.images(&shots)?;
-            for (place, number) in numbers.enumerate() {
-                let image = images.narrow(0, place, 1)?;
-                each(number, grid::to_image(&image, 1, 1)?)?;
+            let images: Vec<Tensor> = shots
+                .par_iter()
+                .map(|shot| self.image(shot))
+                .collect::<Result<_>>()?;
+            for (number, image) in numbers.zip(&images) {
+                each(number, grid::to_image(image, 1, 1)?)?;
                 bar.advance();
             }
         }
         Ok(())
     }
 
-    /// `[N, C, R, R]`
-    fn images(&self, shots: &[Shot]) -> Result<Tensor> {
-        let ws: Vec<&Tensor> = shots.iter().map(|shot| &shot.ws).collect();
-        let ws = Tensor::cat(&ws, 0)?;
-        let seeds = shots.iter().map(|shot| u64::from(shot.noise_seed));
-        let mut generators: Vec<ChaCha8Rng> = seeds.map(ChaCha8Rng::seed_from_u64).collect();
+    /// The picture `[1, C, R, R]` of a shot.
+    fn image(&self, shot: &Shot) -> Result<Tensor> {
+        let mut rng = ChaCha8Rng::seed_from_u64(shot.noise_seed.into());
         let mut noise = match self.noise {
             Noise::Const => NoiseMode::Const,
-            Noise::Random => NoiseMode::random_each(&mut generators),
+            Noise::Random => NoiseMode::Random(&mut rng),
             Noise::None => NoiseMode::None,
         };
-        Ok(self.synthesis().forward(&ws, &mut noise)?)
+        Ok(self.synthesis().forward(&shot.ws, &mut noise)?)
     }
 }

@@ -44,7 +44,9 @@ impl TrainedArgs {
     pub fn open(&self, command: &str, terminal: &Terminal) -> Result<Trained> {
         let device = self.device.open(command)?;
         let generator = network::load(&self.network, &device, terminal)?;
-        check_class(self.class, generator.config.c_dim)?;
+        if let Some(class) = self.class {
+            check_class("--class", class, generator.config.c_dim)?;
+        }
         Ok(Trained {
             generator,
             device,
@@ -56,38 +58,41 @@ impl TrainedArgs {
 impl Trained {
     /// The one-hot label `[1, c_dim]` of `--class`, which must be given where the network has labels.
     pub fn label(&self) -> Result<Option<Tensor>> {
-        label(self.class, self.generator.config.c_dim, &self.device)
+        match (self.class, self.generator.config.c_dim) {
+            (None, 0) => Ok(None),
+            (None, classes) => bail!(
+                "the network was trained with {classes} classes: choose one with --class 0 to \
+                 --class {}",
+                classes - 1
+            ),
+            (Some(class), _) => self.label_of("--class", class).map(Some),
+        }
+    }
+
+    /// The one-hot label `[1, c_dim]` of a class that an option names.
+    pub fn label_of(&self, option: &str, class: usize) -> Result<Tensor> {
+        let classes = self.generator.config.c_dim;
+        check_class(option, class, classes)?;
+        let one_hot = (0..classes)
+            .map(|i| f32::from(u8::from(i == class)))
+            .collect();
+        Ok(Tensor::from_vec(one_hot, (1, classes), &self.device)?)
     }
 }
 
-fn check_class(class: Option<usize>, classes: usize) -> Result<()> {
-    match (class, classes) {
-        (Some(class), 0) => {
-            bail!("--class {class}: the network was trained without labels; leave the option out")
+/// The network must have the class that an option names.
+fn check_class(option: &str, class: usize, classes: usize) -> Result<()> {
+    match classes {
+        0 => {
+            bail!("{option} {class}: the network was trained without labels; leave the option out")
         }
-        (Some(class), _) if class >= classes => bail!(
-            "--class {class}: the network has {classes} classes; choose one from 0 to {}",
+        _ => ensure!(
+            class < classes,
+            "{option} {class}: the network has {classes} classes; choose one from 0 to {}",
             classes - 1
         ),
-        _ => Ok(()),
     }
-}
-
-fn label(class: Option<usize>, classes: usize, device: &Device) -> Result<Option<Tensor>> {
-    check_class(class, classes)?;
-    match (class, classes) {
-        (_, 0) => Ok(None),
-        (None, _) => bail!(
-            "the network was trained with {classes} classes: choose one with --class 0 to --class {}",
-            classes - 1
-        ),
-        (Some(class), _) => {
-            let one_hot = (0..classes)
-                .map(|i| f32::from(u8::from(i == class)))
-                .collect();
-            Ok(Some(Tensor::from_vec(one_hot, (1, classes), device)?))
-        }
-    }
+    Ok(())
 }
 
 /// Which network makes the pictures, and how.
@@ -107,14 +112,50 @@ pub struct NetworkArgs {
     #[arg(long, value_name = "LAYERS")]
     trunc_cutoff: Option<usize>,
 
+    #[command(flatten)]
+    making: MakingArgs,
+}
+
+/// How the layers of a network are run.
+#[derive(Debug, clap::Args)]
+pub struct MakingArgs {
     /// Fine detail: the same in every picture, drawn from each seed, or left out
     #[arg(long, value_name = "MODE", default_value = "const")]
     noise_mode: Noise,
 
     /// Pictures to compute at once; they are the same with any number
-    /// [default: as many as memory has room for, at most 8]
+    /// [default: one for each thread, as far as memory has room for them; on a GPU 1]
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
+}
+
+impl MakingArgs {
+    /// What makes the pictures of a network.
+    pub fn maker(
+        &self,
+        trained: Trained,
+        truncation: Truncation,
+        terminal: &Terminal,
+    ) -> Result<PictureMaker> {
+        let config = &trained.generator.config;
+        Ok(PictureMaker {
+            truncation,
+            noise: self.noise(config)?,
+            batch: batch::size(self.batch, &config.synthesis, &trained.device)?,
+            asked_for: None,
+            terminal: terminal.clone(),
+            trained,
+        })
+    }
+
+    /// Random noise needs layers that take any.
+    fn noise(&self, config: &GeneratorConfig) -> Result<Noise> {
+        ensure!(
+            config.synthesis.has_noise() || self.noise_mode != Noise::Random,
+            "--noise-mode random: the layers of the network have no noise; leave the option out"
+        );
+        Ok(self.noise_mode)
+    }
 }
 
 impl NetworkArgs {
@@ -123,16 +164,11 @@ impl NetworkArgs {
         if let Some(psi) = self.trunc {
             ensure!(psi.is_finite(), "--trunc {psi}: must be a number");
         }
-        batch::check(self.batch)?;
         let trained = self.trained.open(command, terminal)?;
-        let config = &trained.generator.config;
+        let truncation = self.truncation(&trained.generator.config)?;
         Ok(PictureMaker {
-            truncation: self.truncation(config)?,
-            noise: self.noise(config)?,
-            batch: batch::size(self.batch, &config.synthesis, &trained.device)?,
             asked_for: self.asked_for(),
-            terminal: terminal.clone(),
-            trained,
+            ..self.making.maker(trained, truncation, terminal)?
         })
     }
 
@@ -156,11 +192,7 @@ impl NetworkArgs {
             }
         }
         if let Some(layers) = self.trunc_cutoff {
-            let count = config.synthesis.num_ws();
-            ensure!(
-                layers <= count,
-                "--trunc-cutoff {layers}: the network has {count} layers; choose at most that many"
-            );
+            check_cutoff(layers, config)?;
             match self.trunc {
                 None if psi == 1. => bail!(
                     "--trunc-cutoff {layers}: this network's pictures are not truncated; add --trunc"
@@ -177,15 +209,16 @@ impl NetworkArgs {
             cutoff: self.trunc_cutoff.or(own.cutoff),
         })
     }
+}
 
-    /// Random noise needs layers that take any.
-    fn noise(&self, config: &GeneratorConfig) -> Result<Noise> {
-        ensure!(
-            config.synthesis.has_noise() || self.noise_mode != Noise::Random,
-            "--noise-mode random: the layers of the network have no noise; leave the option out"
-        );
-        Ok(self.noise_mode)
-    }
+/// There must be so many layers to truncate.
+pub fn check_cutoff(layers: usize, config: &GeneratorConfig) -> Result<()> {
+    let count = config.synthesis.num_ws();
+    ensure!(
+        layers <= count,
+        "--trunc-cutoff {layers}: the network has {count} layers; choose at most that many"
+    );
+    Ok(())
 }
 
 #[cfg(test)]
@@ -201,21 +234,26 @@ mod tests {
             },
             trunc,
             trunc_cutoff,
-            noise_mode: Noise::Const,
+            making: making(Noise::Const),
+        }
+    }
+
+    fn making(noise_mode: Noise) -> MakingArgs {
+        MakingArgs {
+            noise_mode,
             batch: None,
         }
     }
 
     #[test]
-    fn a_class_is_given_exactly_where_the_network_has_labels() {
-        let label = |class, classes| label(class, classes, &Device::Cpu);
-        assert!(label(None, 0).unwrap().is_none());
-        let one_hot = label(Some(1), 3).unwrap().unwrap();
-        assert_eq!(one_hot.to_vec2::<f32>().unwrap(), [[0., 1., 0.]]);
-        let error = |class, classes| label(class, classes).unwrap_err().to_string();
-        assert!(error(Some(0), 0).starts_with("--class 0: the network was trained without labels"));
-        assert!(error(None, 3).ends_with("choose one with --class 0 to --class 2"));
-        assert!(error(Some(3), 3).ends_with("the network has 3 classes; choose one from 0 to 2"));
+    fn a_class_must_be_one_of_the_networks() {
+        let error = |class, classes| {
+            let checked = check_class("--class", class, classes);
+            checked.unwrap_err().to_string()
+        };
+        assert!(check_class("--class", 1, 3).is_ok());
+        assert!(error(0, 0).starts_with("--class 0: the network was trained without labels"));
+        assert!(error(3, 3).ends_with("the network has 3 classes; choose one from 0 to 2"));
     }
 
     #[test]
@@ -269,11 +307,8 @@ mod tests {
     #[test]
     fn random_noise_needs_layers_that_take_any() {
         let noise = |config: GeneratorConfig, noise_mode| {
-            let args = NetworkArgs {
-                noise_mode,
-                ..args(None, None)
-            };
-            args.noise(&config).map_err(|error| error.to_string())
+            let noise = making(noise_mode).noise(&config);
+            noise.map_err(|error| error.to_string())
         };
         let stylegan = noise(GeneratorConfig::stylegan1(), Noise::Random);
         assert_eq!(stylegan, Ok(Noise::Random));

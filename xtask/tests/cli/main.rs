@@ -12,3 +12,4 @@ mod plot;
 mod runs;
 mod style_mixing;
 mod transfer;
+mod walks;

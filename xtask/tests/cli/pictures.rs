@@ -204,3 +204,96 @@ fn wrong_latents_are_refused_with_what_the_network_has() {
         assert!(!out.exists(), "{arguments}");
     }
 }
+
+/// The conversion of the public tools: `(x * 127.5 + 128).clamp(0, 255)`, cut off.
+fn public_levels(image: &Tensor) -> Vec<u8> {
+    let values = image.permute((1, 2, 0)).unwrap().flatten_all().unwrap();
+    let values = values.to_vec1::<f32>().unwrap().into_iter();
+    values
+        .map(|x| (x * 127.5 + 128.).clamp(0., 255.) as u8)
+        .collect()
+}
+
+/// What the public tools compute with a network of a folder of goldens.
+fn expected(folder: &str, name: &str) -> std::collections::HashMap<String, Tensor> {
+    let path = stylegan_goldens::folder(folder).join(format!("{name}_expected.safetensors"));
+    candle_core::safetensors::load(path, &Device::Cpu).unwrap()
+}
+
+/// Makes pictures, and compares them with images `[N, C, R, R]` of the public tools.
+fn assert_public(network: &Path, options: &str, images: &Tensor) {
+    let folder = tempfile::tempdir().unwrap();
+    let start = ["generate", "--network", text(network), "--outdir"];
+    let start = [&start[..], &[text(folder.path())]].concat();
+    let options: Vec<&str> = options.split_whitespace().collect();
+    let run = succeed(&[&start[..], &options].concat());
+    let printed = String::from_utf8(run.stdout).unwrap();
+    let name = network.display();
+    assert_eq!(printed.lines().count(), images.dim(0).unwrap(), "{name}");
+    for (number, path) in printed.lines().enumerate() {
+        let picture = image::open(path).unwrap().to_rgb8();
+        let expected = public_levels(&images.get(number).unwrap());
+        let differences = picture.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b));
+        assert!(differences.max() <= Some(1), "{name} {options:?} {number}");
+    }
+}
+
+#[test]
+fn pictures_of_a_seed_are_those_of_the_public_tools_to_within_a_level() {
+    for (file, name, image, options) in [
+        ("ada.pkl", "ada", "img_psi07_const", "--trunc 0.7"),
+        ("ada.pkl", "ada", "img_none", "--noise-mode none"),
+        ("sg3.pkl", "sg3", "img_psi07_const", "--trunc 0.7"),
+        ("sg3.pkl", "sg3", "img_none", "--noise-mode none"),
+        (
+            "rosinality_converted.pt",
+            "rosinality",
+            "img_psi07_const",
+            "--trunc 0.7",
+        ),
+        ("rosinality_old_format.pt", "rosinality", "img_const", ""),
+        // It keeps no average to truncate to.
+        ("rosinality_train.pt", "rosinality", "img_const", ""),
+    ] {
+        let network = stylegan_goldens::folder("checkpoints").join(file);
+        let options = format!("--seeds 0,1 {options}");
+        assert_public(&network, &options, &expected("checkpoints", name)[image]);
+    }
+    // Seed 0 is of class 0, seed 1 of class 1.
+    for name in ["ada_cond", "sg3_cond"] {
+        let network = stylegan_goldens::folder("checkpoints").join(format!("{name}.pkl"));
+        let images = &expected("checkpoints", name)["img_psi07_const"];
+        for number in 0..2 {
+            let options = format!("--seeds {number} --class {number} --trunc 0.7");
+            assert_public(&network, &options, &images.narrow(0, number, 1).unwrap());
+        }
+    }
+}
+
+#[test]
+fn pictures_of_tensorflow_networks_are_those_of_their_tools_to_within_a_level() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, image, options) in [
+        ("progan_tf", "image", ""),
+        ("stylegan1_tf", "image", "--trunc 1"),
+        ("stylegan1_tf", "image_psi07_cutoff8", ""),
+        (
+            "stylegan1_tf",
+            "image_psi07_cutoff4",
+            "--trunc 0.7 --trunc-cutoff 4",
+        ),
+        ("stylegan2_tf", "image_psi05", "--trunc 0.5"),
+        (
+            "stylegan2_tf",
+            "image_psi07_cutoff4",
+            "--trunc 0.7 --trunc-cutoff 4",
+        ),
+    ] {
+        let network = stylegan_goldens::folder("stylegan1/pkl").join(format!("{name}.pkl"));
+        let expected = expected("stylegan1/pkl", name);
+        // Their latents are not those of seeds.
+        let z = write(&folder.path().join("z.npz"), "z", &expected["z"]);
+        let options = format!("--latents {z} {options}");
+        assert_public(&network, &options, &expected[image]);
+    }
+}

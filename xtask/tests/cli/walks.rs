@@ -1,0 +1,443 @@
+//! `interpolate`, `truncation` and `latent-grid`: what they write, and wrong input.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use image::RgbImage;
+use stylegan_checkpoint::arrays;
+
+use crate::common::{Run, fail, lines, text, xtask};
+
+/// Published networks of 16x16 pixels; z and w have 16 values, there are 6 layers.
+fn network(name: &str) -> PathBuf {
+    stylegan_goldens::folder("checkpoints").join(name)
+}
+
+fn arguments<'a>(command: &'a str, network: &'a Path, more: &'a str) -> Vec<&'a str> {
+    let start = [command, "--network", text(network)];
+    [&start[..], &more.split_whitespace().collect::<Vec<_>>()].concat()
+}
+
+fn succeed(command: &str, name: &str, more: &str) -> Run {
+    let network = network(name);
+    let run = xtask(&arguments(command, &network, more));
+    assert!(run.status.success(), "{more}: {:?}", lines(&run));
+    run
+}
+
+/// The lines of an error.
+fn error(command: &str, name: &str, more: &str) -> Vec<String> {
+    let network = network(name);
+    lines(&fail(&arguments(command, &network, more)))
+}
+
+/// Walks a table of arguments and the error that each is refused with.
+fn assert_refused(command: &str, table: &[(&str, &str)]) {
+    for (more, expected) in table {
+        let found = error(command, "ada.pkl", more);
+        assert_eq!(found[0], format!("error: {expected}"), "{command} {more}");
+    }
+}
+
+fn names(folder: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+    entries.map(|e| name(e).into_string().unwrap()).collect()
+}
+
+fn open(path: PathBuf) -> RgbImage {
+    image::open(path).unwrap().to_rgb8()
+}
+
+/// The frames of an `interpolate` that writes a folder.
+fn frames(folder: &Path, name: &str, more: &str) -> Vec<RgbImage> {
+    let out = folder.join("frames");
+    let _ = fs::remove_dir_all(&out);
+    succeed("interpolate", name, &format!("{more} --out {}", text(&out)));
+    let frames = names(&out);
+    frames.iter().map(|name| open(out.join(name))).collect()
+}
+
+/// The pictures that `generate` makes.
+fn pictures(folder: &Path, name: &str, more: &str) -> Vec<RgbImage> {
+    let out = folder.join("pictures");
+    let run = succeed("generate", name, &format!("{more} --outdir {}", text(&out)));
+    let printed = String::from_utf8(run.stdout).unwrap();
+    let pictures = printed.lines().filter(|path| path.ends_with(".png"));
+    pictures.map(|path| open(path.into())).collect()
+}
+
+/// The mean difference of levels.
+fn difference(a: &RgbImage, b: &RgbImage) -> f64 {
+    let sum: f64 = a
+        .iter()
+        .zip(b.iter())
+        .map(|(a, b)| f64::from(a.abs_diff(*b)))
+        .sum();
+    sum / a.len() as f64
+}
+
+#[test]
+fn a_walk_leads_through_the_pictures_given() {
+    let folder = tempfile::tempdir().unwrap();
+    for options in ["", "--trunc 0.6 --trunc-cutoff 4", "--noise-mode random"] {
+        let keyframes = pictures(
+            folder.path(),
+            "ada.pkl",
+            &format!("--seeds 3,8,9 {options}"),
+        );
+        for way in [
+            "",
+            "--space w",
+            "--interpolation cubic",
+            "--space w --interpolation cubic",
+        ] {
+            let walk = format!("--seeds 3,8,9 --frames 4 {options} {way}");
+            let frames = frames(folder.path(), "ada.pkl", &walk);
+            assert_eq!(frames.len(), 9, "{walk}");
+            assert_eq!(frames[0], keyframes[0], "{walk}");
+            if !options.contains("random") {
+                // The noise is that of the first.
+                assert_eq!(frames[4], keyframes[1], "{walk}");
+                assert_eq!(frames[8], keyframes[2], "{walk}");
+            }
+            let steps = frames.windows(2).map(|pair| difference(&pair[0], &pair[1]));
+            assert!(steps.clone().all(|step| step > 0.), "{walk}");
+            let far = difference(&frames[0], &frames[4]);
+            assert!(steps.take(4).all(|step| step < far), "{walk}");
+        }
+    }
+}
+
+#[test]
+fn a_loop_closes_where_it_began() {
+    let folder = tempfile::tempdir().unwrap();
+    for way in ["linear", "cubic"] {
+        let once = format!("--seeds 3,8,9 --frames 5 --loop --interpolation {way}");
+        let once = frames(folder.path(), "ada.pkl", &once);
+        assert_eq!(once.len(), 15);
+        // The step from the last frame to the first is one like the others.
+        let step = |i: usize| difference(&once[i], &once[(i + 1) % 15]);
+        let longest = (0..14).map(step).fold(0., f64::max);
+        assert!(step(14) > 0. && step(14) <= 1.5 * longest, "{way}");
+    }
+}
+
+#[test]
+fn frames_do_not_depend_on_batches_or_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |more: &str| {
+        let walks = "--seeds 1-8 --grid 2x2 --frames 3 --noise-mode random --trunc 0.7";
+        frames(folder.path(), "ada.pkl", &format!("{walks} {more}"))
+    };
+    let one = of("--batch 1 --threads 1");
+    assert_eq!(one.len(), 4);
+    for more in ["", "--batch 3 --threads 2", "--batch 64 --threads 3"] {
+        assert!(of(more) == one, "{more}");
+    }
+}
+
+#[test]
+fn several_walks_stand_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let both = frames(
+        folder.path(),
+        "ada.pkl",
+        "--seeds 1,2,3,4 --grid 2x1 --frames 3",
+    );
+    assert_eq!(both[0].dimensions(), (32, 16));
+    for (left, seeds) in [(0, "1,2"), (16, "3,4")] {
+        let alone = format!("--seeds {seeds} --frames 3");
+        let alone = frames(folder.path(), "ada.pkl", &alone);
+        for (both, alone) in both.iter().zip(&alone) {
+            let half = image::imageops::crop_imm(both, left, 0, 16, 16).to_image();
+            assert_eq!(&half, alone);
+        }
+    }
+}
+
+#[test]
+fn saved_latents_and_classes_are_walked_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = folder.path().join("w.npz");
+    let saved = text(&saved);
+    let keyframes = pictures(
+        folder.path(),
+        "ada_cond.pkl",
+        &format!("--seeds 1,2 --class 3 --trunc 0.8 --save-w {saved}"),
+    );
+    let frames_of = |more: &str| frames(folder.path(), "ada_cond.pkl", more);
+    let walk = frames_of(&format!("--latents {saved} --frames 2"));
+    assert_eq!([&walk[0], &walk[2]], [&keyframes[0], &keyframes[1]]);
+    let classes = |class: &str| {
+        let pictures = format!("--seeds 1 --class {class}");
+        pictures_of(folder.path(), &pictures)
+    };
+    for space in ["z", "w"] {
+        let walk = format!("--seeds 1,1 --classes 0,2 --frames 2 --space {space}");
+        let walk = frames_of(&walk);
+        assert_eq!([&walk[0], &walk[2]], [&classes("0"), &classes("2")]);
+        assert!(walk[1] != walk[0] && walk[1] != walk[2]);
+    }
+}
+
+fn pictures_of(folder: &Path, more: &str) -> RgbImage {
+    pictures(folder, "ada_cond.pkl", more).remove(0)
+}
+
+#[test]
+fn the_name_decides_what_a_video_is() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, start) in [
+        ("walk.mp4", &b"\0\0\0"[..]),
+        ("walk.webp", b"RIFF"),
+        ("walk.gif", b"GIF89a"),
+    ] {
+        let path = folder.path().join(name);
+        let more = format!("--seeds 1,2 --frames 3 --fps 10 --out {}", text(&path));
+        let run = succeed("interpolate", "ada.pkl", &more);
+        assert_eq!(String::from_utf8(run.stdout).unwrap().trim(), text(&path));
+        let first = fs::read(&path).unwrap();
+        assert!(first.starts_with(start), "{name}");
+        let again = succeed("interpolate", "ada.pkl", &more);
+        let note = "note: replaced the file that was there before";
+        assert_eq!(lines(&again), [note]);
+        assert!(first == fs::read(&path).unwrap(), "{name}");
+    }
+    let frames = folder.path().join("frames");
+    let out = |seeds: &str| format!("--seeds {seeds} --frames 1 --out {}", text(&frames));
+    assert!(lines(&succeed("interpolate", "ada.pkl", &out("1-4"))).is_empty());
+    assert_eq!(
+        lines(&succeed("interpolate", "ada.pkl", &out("1,2"))),
+        [
+            "note: replaced 2 pictures that were there before",
+            "note: 2 frames after these are of a longer video that was there before"
+        ]
+    );
+}
+
+#[test]
+fn wrong_walks_are_refused_before_any_frame_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let w = folder.path().join("w.npz");
+    let values = Tensor::zeros((2, 6, 16), DType::F32, &Device::Cpu).unwrap();
+    arrays::write(&w, &[("w", &values)]).unwrap();
+    let w = text(&w);
+    assert_refused(
+        "interpolate",
+        &[
+            (
+                "--seeds 1",
+                "expected at least 2 pictures to lead from one to another, found 1",
+            ),
+            (
+                "--seeds 1-6 --grid 2x2",
+                "--grid 2x2: expected as many pictures for each of 4 walks, 2 or more, found 6 for all",
+            ),
+            (
+                "--seeds 1,2 --frames 0",
+                "--frames 0: must be from 1 to 100000",
+            ),
+            (
+                "--seeds 1,2 --out walk.avi",
+                "walk.avi: expected a name that ends in .mp4, .webp or .gif, or of a folder for frames",
+            ),
+            (
+                "--seeds 1,2 --out no/walk.mp4",
+                "no/walk.mp4: there is no folder no; make it first",
+            ),
+            (
+                "--seeds 1,2 --fps 60 --out walk.gif",
+                "walk.gif: browsers show a GIF with at most 50 frames per second, found 60; use fewer, or .mp4 or .webp",
+            ),
+            (
+                "--seeds 1,2 --fps 0",
+                "walk.mp4: expected 1 to 240 frames per second, found 0",
+            ),
+            (
+                "--seeds 1,2 --quality 101",
+                "walk.mp4: expected a quality from 1 to 100, found 101",
+            ),
+            (
+                "--seeds 1,2 --scale 0",
+                "walk.mp4: expected a scale from 1 to 64, found 0",
+            ),
+            (
+                "--seeds 1,2 --classes 0,1",
+                "--classes 0: the network was trained without labels; leave the option out",
+            ),
+            (
+                "--seeds 1,2 --classes 0",
+                "--classes: expected one for each of 2 pictures, found 1",
+            ),
+            (
+                &format!("--latents {w} --space z"),
+                "--space z: the w of files have no z; leave the option out",
+            ),
+            (
+                &format!("--latents {w} --trunc-cutoff 2 --trunc 0.5"),
+                "--trunc 0.5: is for seeds and z, but the w of files are used as they are; leave the option out",
+            ),
+            (
+                "--seeds 1,2 --scale 64 --grid 1000x1",
+                "--grid 1000x1: expected as many pictures for each of 1000 walks, 2 or more, found 2 for all",
+            ),
+        ],
+    );
+    assert_eq!(
+        error("interpolate", "ada_cond.pkl", "--seeds 1,2 --classes 0,4"),
+        ["error: --classes 4: the network has 4 classes; choose one from 0 to 3"]
+    );
+    assert_eq!(
+        error("interpolate", "ada_cond.pkl", "--seeds 1,2"),
+        ["error: the network was trained with 4 classes: choose one with --class 0 to --class 3"]
+    );
+    assert!(!Path::new("walk.mp4").exists());
+}
+
+#[test]
+fn truncation_goes_from_the_opposite_to_beyond() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("strip");
+    let strip = format!("--seeds 3,8 --psi -1:1.5:6 --outdir {}", text(&out));
+    succeed("truncation", "ada.pkl", &strip);
+    let psis = ["-1", "-0.5", "0", "0.5", "1", "1.5"];
+    let mut expected = BTreeSet::from(["truncation.png".to_string()]);
+    for seed in [3, 8] {
+        expected.extend(psis.map(|psi| format!("seed000{seed}-psi{psi}.png")));
+    }
+    assert_eq!(names(&out), expected);
+    let strip = open(out.join("truncation.png"));
+    assert_eq!(strip.dimensions(), (6 * 16, 2 * 16));
+    for (column, psi) in psis.into_iter().enumerate() {
+        let same = pictures(
+            folder.path(),
+            "ada.pkl",
+            &format!("--seeds 3,8 --trunc {psi}"),
+        );
+        for (row, (seed, picture)) in [3, 8].into_iter().zip(&same).enumerate() {
+            let single = open(out.join(format!("seed000{seed}-psi{psi}.png")));
+            assert_eq!(&single, picture, "{psi}");
+            let (left, top) = (16 * column as u32, 16 * row as u32);
+            let cell = image::imageops::crop_imm(&strip, left, top, 16, 16).to_image();
+            assert_eq!(&cell, picture, "{psi}");
+        }
+        if psi == "0" {
+            assert_eq!(same[0], same[1], "the average picture");
+        }
+    }
+
+    // Only some layers; ws of a file, which keep what they have where psi is 1.
+    let saved = folder.path().join("w.npz");
+    let more = format!("--seeds 3 --save-w {}", text(&saved));
+    let original = pictures(folder.path(), "ada.pkl", &more).remove(0);
+    let of_file = format!(
+        "--latents {} --psi 0.5,1 --trunc-cutoff 2 --format webp --outdir {}",
+        text(&saved),
+        text(&out)
+    );
+    succeed("truncation", "ada.pkl", &of_file);
+    assert_eq!(open(out.join("latent0000-psi1.webp")), original);
+    let cutoff = pictures(
+        folder.path(),
+        "ada.pkl",
+        "--seeds 3 --trunc 0.5 --trunc-cutoff 2",
+    );
+    assert_eq!(open(out.join("latent0000-psi0.5.webp")), cutoff[0]);
+}
+
+#[test]
+fn wrong_truncations_are_refused() {
+    assert_refused(
+        "truncation",
+        &[
+            ("--seeds 1 --psi 0,0.5,0", "--psi: 0 is there twice"),
+            (
+                "--seeds 1 --psi 0:1",
+                "invalid value '0:1' for '--psi <LIST>': expected FROM:TO:COUNT with 2 to 1000 steps, such as -3:3:7, or up to 1000 numbers, such as -2,0,2",
+            ),
+            (
+                "--seeds 1 --trunc-cutoff 7",
+                "--trunc-cutoff 7: the network has 6 layers; choose at most that many",
+            ),
+            (
+                "--seeds 1 --trunc 0.5",
+                "unexpected argument '--trunc' found",
+            ),
+        ],
+    );
+    let progan = stylegan_goldens::folder("stylegan1/pkl").join("progan_tf.pkl");
+    let run = fail(&arguments("truncation", &progan, "--seeds 1"));
+    assert_eq!(
+        lines(&run).last().unwrap(),
+        "error: the network keeps no average to truncate to, as ProGAN doesn't; give a StyleGAN or a StyleGAN2"
+    );
+}
+
+#[test]
+fn a_latent_grid_has_its_pictures_in_the_corners_or_in_the_middle() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("grid");
+    let corners = pictures(folder.path(), "ada.pkl", "--seeds 1-4 --trunc 0.8");
+    for space in ["w", "z"] {
+        let more = format!(
+            "--seeds 1-4 --trunc 0.8 --space {space} --grid 4x3 --outdir {}",
+            text(&out)
+        );
+        succeed("latent-grid", "ada.pkl", &more);
+        assert_eq!(names(&out).len(), 4 * 3 + 1);
+        assert_eq!(open(out.join("grid.png")).dimensions(), (64, 48));
+        for (name, corner) in ["0-0", "0-3", "2-0", "2-3"].iter().zip(&corners) {
+            assert_eq!(&open(out.join(format!("{name}.png"))), corner, "{space}");
+        }
+        let inside = open(out.join("1-1.png"));
+        assert!(corners.iter().all(|corner| *corner != inside));
+    }
+
+    let saved = folder.path().join("w.npz");
+    let more = format!(
+        "--seeds 1-3 --grid 3x3 --save-w {} --outdir {}",
+        text(&saved),
+        text(&out)
+    );
+    succeed("latent-grid", "ada.pkl", &more);
+    let whole = pictures(folder.path(), "ada.pkl", "--seeds 1-3");
+    for (name, picture) in ["1-1", "1-2", "2-1"].iter().zip(&whole) {
+        let found = open(out.join(format!("{name}.png")));
+        // w1 + (w2 - w1) is w2 but for rounding.
+        assert!(difference(&found, picture) < 0.1, "{name}");
+    }
+    let ws = arrays::read(&saved).unwrap();
+    assert_eq!(ws[0].values.dims(), [9, 6, 16]);
+}
+
+#[test]
+fn wrong_latent_grids_are_refused() {
+    assert_refused(
+        "latent-grid",
+        &[
+            (
+                "--seeds 1,2",
+                "expected 4 pictures for the corners, or 3 for the middle and two that it changes towards, found 2",
+            ),
+            (
+                "--seeds 1-3 --space z",
+                "--space z: is for four corners, but there are 3 pictures; leave the option out",
+            ),
+            (
+                "--seeds 1-4 --space z --x 0:1.5",
+                "--x 0:1.5: with --space z must be from 0 to 1",
+            ),
+            (
+                "--seeds 1-4 --x 1",
+                "invalid value '1' for '--x <FROM:TO>': expected FROM:TO, such as -1:1",
+            ),
+            (
+                "--seeds 1-4 --grid 0x3",
+                "invalid value '0x3' for '--grid <CxR>': expected COLUMNSxROWS, each from 1 to 1000, such as 8x4",
+            ),
+        ],
+    );
+}
