@@ -81,10 +81,14 @@ impl ModulatedLayer {
         })
     }
 
+    pub(crate) fn noise(&self) -> &NoiseInput {
+        &self.noise
+    }
+
     /// x `[N, I, H, W]` and w `[N, w_dim]` to `[N, O, H * up, W * up]`.
     pub(crate) fn forward(&self, x: &Tensor, w: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let style = self.affine.forward(w)?;
-        let noise = match self.noise.maps(x.dims()[0], pass.noise)? {
+        let noise = match pass.noise_maps(&self.noise, x.dims()[0])? {
             Some(maps) => Some(maps.broadcast_mul(self.noise.strength())?),
             None => None,
         };
