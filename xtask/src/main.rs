@@ -1,5 +1,5 @@
-//! The command line of stylegan-rs: `cargo xtask train`, `generate`, `style-mixing`, `metrics`, `plot`,
-//! `inspect`, `convert`, `bench` and `profile`.
+//! The command line of stylegan-rs: `cargo xtask train`, `generate`, `style-mixing`, `project`, `metrics`,
+//! `plot`, `inspect`, `convert`, `bench` and `profile`.
 //!
 //! Logs go to standard error, results (paths of what was written) to standard output.
 
@@ -8,6 +8,7 @@ mod convert;
 mod device;
 mod generate;
 mod inspect;
+mod interrupt;
 mod metrics;
 mod network;
 mod pictures;
@@ -15,6 +16,7 @@ mod plot;
 mod process;
 mod profile;
 mod progress;
+mod project;
 mod seeds;
 mod spans;
 mod style_mixing;
@@ -57,6 +59,7 @@ enum Command {
     Train(Box<train::Args>),
     Generate(generate::Args),
     StyleMixing(style_mixing::Args),
+    Project(project::Args),
     Metrics(metrics::Args),
     Plot(plot::Args),
     Inspect(inspect::Args),
@@ -109,6 +112,7 @@ fn run(cli: &Cli, terminal: &Terminal) -> Result<()> {
         Command::Train(args) => train::run(args, terminal),
         Command::Generate(args) => generate::run(args, terminal),
         Command::StyleMixing(args) => style_mixing::run(args, terminal),
+        Command::Project(args) => project::run(args, terminal),
         Command::Metrics(args) => metrics::run(args, terminal),
         Command::Plot(args) => plot::run(args, terminal),
         Command::Inspect(args) => inspect::run(args),

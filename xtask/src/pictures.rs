@@ -6,13 +6,10 @@ mod folder;
 mod latents;
 mod maker;
 mod network;
-// No command makes videos yet.
-#[allow(dead_code, unused_imports)]
 mod video;
 
 pub use folder::{FormatArg, PictureFolder};
 pub use latents::{Latent, LatentArgs, SaveW, Sources, Space, check_options};
 pub use maker::{PictureMaker, Shot};
 pub use network::{NetworkArgs, Trained, TrainedArgs};
-#[allow(unused_imports)]
-pub use video::VideoArgs;
+pub use video::{Video, VideoArgs};

@@ -1,11 +1,8 @@
 //! `train`: from options to a running training.
 
 use std::path::PathBuf;
-use std::process;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::builder::TypedValueParser;
 use clap::builder::{PossibleValuesParser, ValueParser};
 use stylegan_losses::AdversarialLoss;
@@ -15,11 +12,9 @@ use stylegan_trainer::options::{
 use stylegan_trainer::{Outcome, Plan, Preset, TrainOptions, train};
 
 use crate::device::DeviceChoice;
+use crate::interrupt::stop_on_interrupt;
 use crate::print_result;
 use crate::progress::{Console, Terminal};
-
-/// Exit status of a program that an interrupt ended.
-const INTERRUPTED: i32 = 130;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -272,7 +267,10 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         terminal.line("dry run: nothing was written");
         return Ok(());
     }
-    let stop = stop_on_interrupt(terminal)?;
+    let stop = stop_on_interrupt(
+        terminal,
+        "stopping: saving after this step; Ctrl-C again ends at once, without saving",
+    )?;
     let console = Box::new(Console::new(terminal));
     let Outcome {
         folder,
@@ -286,19 +284,4 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         ));
     }
     print_result(snapshot.display())
-}
-
-/// A flag that the first Ctrl-C raises; the second ends the program at once.
-fn stop_on_interrupt(terminal: &Terminal) -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (raised, terminal) = (Arc::clone(&stop), terminal.clone());
-    ctrlc::set_handler(move || {
-        if raised.swap(true, Ordering::Relaxed) {
-            process::exit(INTERRUPTED);
-        }
-        terminal
-            .line("stopping: saving after this step; Ctrl-C again ends at once, without saving");
-    })
-    .context("cannot watch for Ctrl-C")?;
-    Ok(stop)
 }
