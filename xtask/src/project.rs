@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
+use candle_core::Tensor;
 use image::DynamicImage;
 use stylegan_data::{Mode, read_picture, to_tensor};
 use stylegan_projection::{ProjectionConfig, Projector};
@@ -82,6 +83,7 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     args.distance.check()?;
     let folders = folders(&args.target, &args.outdir)?;
     let trained = args.network.open("project", terminal)?;
+    let label = trained.label()?;
     let config = args.search.config(&trained.generator.config.synthesis)?;
     let targets = read_targets(&args.target, &trained)?;
     let measure = args
@@ -89,12 +91,13 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         .open(&args.network.network, &trained, terminal)?;
     let stop = stop_on_interrupt(
         terminal,
-        "stopping: writing what was found so far; Ctrl-C again ends at once, without",
+        "stopping: writing what was found so far; Ctrl-C again ends at once, without writing",
     )?;
     let work = Work {
         args,
         config,
         trained,
+        label,
         measure,
         stop: &stop,
         terminal,
@@ -113,6 +116,7 @@ struct Work<'a> {
     args: &'a Args,
     config: ProjectionConfig,
     trained: Trained,
+    label: Option<Tensor>,
     measure: Measure,
     stop: &'a AtomicBool,
     terminal: &'a Terminal,
@@ -122,7 +126,6 @@ impl Work<'_> {
     fn project(&self, path: &Path, folder: &Path, target: &DynamicImage) -> Result<()> {
         let tensor = to_tensor(target, &self.trained.device)?;
         let distance = self.measure.distance_from(&tensor)?;
-        let label = self.trained.label()?;
         let network = &self.trained.generator.network;
         let mut output = Output::create(folder, self.args.format)?;
         let mut film = match self.args.save_video {
@@ -134,7 +137,10 @@ impl Work<'_> {
             )?),
             false => None,
         };
-        let mut projector = Projector::new(network, label.as_ref(), distance, &self.config)?;
+        let mut projector = Projector::new(network, self.label.as_ref(), distance, &self.config)?;
+        if let Some(film) = &mut film {
+            film.follow(&projector, 0)?;
+        }
         let name = path.file_name().unwrap_or(path.as_os_str());
         let name = name.to_string_lossy();
         let bar = self.terminal.bar(self.config.steps, &name);

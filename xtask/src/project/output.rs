@@ -15,7 +15,7 @@ use crate::pictures::{FormatArg, Video, VideoArgs};
 use crate::print_result;
 use crate::progress::Terminal;
 
-/// Frames of a video.
+/// Frames of a video, besides that of the beginning.
 const MOST_FRAMES: usize = 300;
 
 /// The files of one target.
@@ -106,9 +106,9 @@ impl<'a> Film<'a> {
         })
     }
 
-    /// Adds a frame where it is time for one.
-    pub fn follow(&mut self, projector: &Projector, step: usize) -> Result<()> {
-        if is_shown(step, self.steps, self.frames) {
+    /// Adds a frame where it is time for one after that many steps.
+    pub fn follow(&mut self, projector: &Projector, taken: usize) -> Result<()> {
+        if is_shown(taken, self.steps, self.frames) {
             let picture = projector.picture(&projector.ws()?)?;
             let picture = grid::to_image(&picture, 1, 1)?;
             self.video.add(&side_by_side(self.target, &picture)?)?;
@@ -122,9 +122,9 @@ impl<'a> Film<'a> {
     }
 }
 
-/// Whether a step, counted from 1, has a frame: they are evenly spread, and the last step has one.
-fn is_shown(step: usize, steps: usize, frames: usize) -> bool {
-    step * frames / steps > (step - 1) * frames / steps
+/// Whether there is a frame after that many steps: at the beginning, then evenly spread, the last at the end.
+fn is_shown(taken: usize, steps: usize, frames: usize) -> bool {
+    taken == 0 || taken * frames / steps > (taken - 1) * frames / steps
 }
 
 fn side_by_side(left: &DynamicImage, right: &DynamicImage) -> Result<DynamicImage> {
@@ -151,14 +151,14 @@ mod tests {
     #[test]
     fn frames_are_spread_over_the_steps_and_end_with_the_last() {
         let shown = |steps, frames| -> Vec<usize> {
-            (1..=steps)
-                .filter(|&step| is_shown(step, steps, frames))
+            (0..=steps)
+                .filter(|&taken| is_shown(taken, steps, frames))
                 .collect()
         };
-        assert_eq!(shown(5, 5), [1, 2, 3, 4, 5]);
-        assert_eq!(shown(10, 4), [3, 5, 8, 10]);
+        assert_eq!(shown(5, 5), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(shown(10, 4), [0, 3, 5, 8, 10]);
         let long = shown(1000, MOST_FRAMES);
-        assert_eq!((long.len(), long.last()), (MOST_FRAMES, Some(&1000)));
+        assert_eq!((long.len(), long.last()), (1 + MOST_FRAMES, Some(&1000)));
     }
 
     #[test]

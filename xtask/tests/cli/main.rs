@@ -8,5 +8,6 @@ mod metrics;
 mod networks;
 mod pictures;
 mod plot;
+mod project;
 mod runs;
 mod style_mixing;
