@@ -1,5 +1,5 @@
 //! The command line of stylegan-rs: `cargo xtask train`, `generate`, `style-mixing`, `interpolate`,
-//! `truncation`, `latent-grid`, `metrics`, `plot`, `inspect`, `convert`, `bench` and `profile`.
+//! `truncation`, `latent-grid`, `project`, `metrics`, `plot`, `inspect`, `convert`, `bench` and `profile`.
 //!
 //! Logs go to standard error, results (paths of what was written) to standard output.
 
@@ -9,6 +9,7 @@ mod device;
 mod generate;
 mod inspect;
 mod interpolate;
+mod interrupt;
 mod latent_grid;
 mod metrics;
 mod network;
@@ -17,6 +18,7 @@ mod plot;
 mod process;
 mod profile;
 mod progress;
+mod project;
 mod seeds;
 mod spans;
 mod steps;
@@ -64,6 +66,7 @@ enum Command {
     Interpolate(Box<interpolate::Args>),
     Truncation(truncation::Args),
     LatentGrid(Box<latent_grid::Args>),
+    Project(project::Args),
     Metrics(metrics::Args),
     Plot(plot::Args),
     Inspect(inspect::Args),
@@ -119,6 +122,7 @@ fn run(cli: &Cli, terminal: &Terminal) -> Result<()> {
         Command::Interpolate(args) => interpolate::run(args, terminal),
         Command::Truncation(args) => truncation::run(args, terminal),
         Command::LatentGrid(args) => latent_grid::run(args, terminal),
+        Command::Project(args) => project::run(args, terminal),
         Command::Metrics(args) => metrics::run(args, terminal),
         Command::Plot(args) => plot::run(args, terminal),
         Command::Inspect(args) => inspect::run(args, terminal),

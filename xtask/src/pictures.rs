@@ -12,4 +12,4 @@ pub use folder::{FormatArg, PictureFolder};
 pub use latents::{Latent, LatentArgs, SaveW, Sources, Space, check_options};
 pub use maker::{PictureMaker, Shot};
 pub use network::{MakingArgs, NetworkArgs, Trained, TrainedArgs, check_cutoff};
-pub use video::VideoArgs;
+pub use video::{Video, VideoArgs};

@@ -66,6 +66,13 @@ impl Bar {
             bar.inc(1);
         }
     }
+
+    /// Says something beside the numbers.
+    pub fn say(&self, message: String) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(message);
+        }
+    }
 }
 
 impl Drop for Bar {

@@ -1,11 +1,8 @@
 //! `train`: from options to a running training.
 
 use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use candle_core::Device;
 use clap::builder::TypedValueParser;
 use clap::builder::{PossibleValuesParser, ValueParser};
@@ -16,12 +13,10 @@ use stylegan_trainer::options::{
 use stylegan_trainer::{Outcome, Plan, Preset, TrainOptions, train};
 
 use crate::device::DeviceChoice;
+use crate::interrupt::stop_on_interrupt;
 use crate::network::{self, Source};
 use crate::print_result;
 use crate::progress::{Console, Terminal};
-
-/// Exit status of a program that an interrupt ended.
-const INTERRUPTED: i32 = 130;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -278,7 +273,10 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         terminal.line("dry run: nothing was written");
         return Ok(());
     }
-    let stop = stop_on_interrupt(terminal)?;
+    let stop = stop_on_interrupt(
+        terminal,
+        "stopping: saving after this step; Ctrl-C again ends at once, without saving",
+    )?;
     let console = Box::new(Console::new(terminal));
     let Outcome {
         folder,
@@ -310,19 +308,4 @@ fn resume(
     }
     let pretrained = network::pretrained(&source, terminal)?;
     Ok(Plan::transfer(options, &pretrained, device)?)
-}
-
-/// A flag that the first Ctrl-C raises; the second ends the program at once.
-fn stop_on_interrupt(terminal: &Terminal) -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (raised, terminal) = (Arc::clone(&stop), terminal.clone());
-    ctrlc::set_handler(move || {
-        if raised.swap(true, Ordering::Relaxed) {
-            process::exit(INTERRUPTED);
-        }
-        terminal
-            .line("stopping: saving after this step; Ctrl-C again ends at once, without saving");
-    })
-    .context("cannot watch for Ctrl-C")?;
-    Ok(stop)
 }

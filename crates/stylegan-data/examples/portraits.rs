@@ -1,11 +1,13 @@
-//! Writes a grid of the embedded portraits: `portraits OUT.png [RESOLUTION] [COLUMNS] [FIRST]`.
+//! Writes a grid of the embedded portraits: `portraits OUT.png [RESOLUTION] [COLUMNS] [FIRST]`. From 8192 on they are
+//! portraits that are not in the dataset, so that no network was trained on them.
 
 use std::env;
 use std::error::Error;
 use std::path::Path;
 
-use candle_core::Device;
-use stylegan_data::{Dataset, DatasetOptions, PictureFormat, grid};
+use image::DynamicImage;
+use stylegan_data::grid::Sheet;
+use stylegan_data::{DataError, PictureFormat, portraits};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -18,13 +20,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             .map_or(Ok(default), |argument| argument.parse())
     };
     let (resolution, columns, first) = (number(1, 64)?, number(2, 8)?, number(3, 0)?);
-    let dataset = Dataset::open(&DatasetOptions {
-        resolution: Some(resolution),
-        ..Default::default()
-    })?;
-    let indices: Vec<usize> = (first..first + columns * columns).collect();
-    let (images, _) = dataset.batch(&indices, &Device::Cpu)?;
-    let picture = grid::to_image(&images, columns, columns)?;
-    PictureFormat::Png.save(&picture, Path::new(path))?;
+    let draw = |index: usize| {
+        let portrait = portraits::draw(&portraits::factors(index), resolution)?;
+        Ok::<_, DataError>(DynamicImage::from(portrait))
+    };
+    let mut sheet = Sheet::new(columns, columns, &draw(first)?)?;
+    for index in first..first + columns * columns {
+        sheet.push(&draw(index)?)?;
+    }
+    PictureFormat::Png.save(&sheet.into_image(), Path::new(path))?;
     Ok(())
 }

@@ -43,6 +43,7 @@ mod picture_file;
 pub mod portraits;
 mod resize;
 mod sampler;
+mod single;
 mod source;
 
 pub use dataset::{Dataset, DatasetOptions};
@@ -50,6 +51,7 @@ pub use error::DataError;
 pub use picture::Mode;
 pub use picture_file::{PictureFormat, write_file};
 pub use sampler::Sampler;
+pub use single::{read_picture, to_tensor};
 
 /// Whether the networks take pictures of this side: a power of two from 4 to 1024.
 pub fn is_valid_resolution(resolution: usize) -> bool {

@@ -122,6 +122,17 @@ pub(crate) fn header_of(image: &DynamicImage) -> Header {
 
 /// Crops to the centre square, resizes, and turns pixels (HWC) into planes (CHW).
 pub(crate) fn to_planes(image: &DynamicImage, resolution: usize) -> Vec<u8> {
+    let pixels = to_square(image, resolution);
+    let channels = Mode::of(image.color()).channels();
+    let mut planes = Vec::with_capacity(pixels.len());
+    for channel in 0..channels {
+        planes.extend(pixels.iter().skip(channel).step_by(channels));
+    }
+    planes
+}
+
+/// The pixels of the centre square, resized.
+pub(crate) fn to_square(image: &DynamicImage, resolution: usize) -> Vec<u8> {
     let (x, y, side) = resize::centre_square(image.width() as usize, image.height() as usize);
     let channels = Mode::of(image.color()).channels();
     let row_bytes = image.width() as usize * channels;
@@ -133,12 +144,7 @@ pub(crate) fn to_planes(image: &DynamicImage, resolution: usize) -> Vec<u8> {
         .flat_map(|row| &row[x * channels..(x + side) * channels])
         .copied()
         .collect();
-    let pixels = resize::area_filter(&square, side, channels, resolution);
-    let mut planes = Vec::with_capacity(pixels.len());
-    for channel in 0..channels {
-        planes.extend(pixels.iter().skip(channel).step_by(channels));
-    }
-    planes
+    resize::area_filter(&square, side, channels, resolution)
 }
 
 fn reader(bytes: &[u8]) -> ImageResult<ImageReader<Cursor<&[u8]>>> {

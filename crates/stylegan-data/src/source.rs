@@ -116,6 +116,14 @@ impl Source {
     }
 }
 
+/// The bytes of a picture that is no part of a dataset.
+pub(crate) fn read_single(path: &Path) -> Result<Vec<u8>, DataError> {
+    let file = || path.display().to_string();
+    let bytes = read_file(path, PICTURE_LIMIT_BYTES + 1);
+    let bytes = bytes.map_err(|source| read_error(file(), source))?;
+    within(PICTURE_LIMIT_BYTES, bytes, file)
+}
+
 /// The bytes, unless there are more than `limit`.
 fn within(limit: u64, bytes: Vec<u8>, file: impl FnOnce() -> String) -> Result<Vec<u8>, DataError> {
     if bytes.len() as u64 > limit {

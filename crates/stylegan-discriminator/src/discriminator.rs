@@ -139,6 +139,18 @@ impl Discriminator {
         self.head.logits(&self.outputs(image, 0)?, c)
     }
 
+    /// The feature maps behind the image input and behind every active block, `[N, C, r, r]` with r from the
+    /// active resolution down to 4. Other pictures of the batch have no part in them.
+    ///
+    /// # Errors
+    /// If the images have another shape.
+    pub fn feature_maps(&self, image: &Tensor) -> Result<Vec<Tensor>> {
+        let image = self.active_image(image)?;
+        let mut maps = Vec::new();
+        self.features(&image, self.lod.halvings(), |x| maps.push(x.clone()))?;
+        Ok(maps)
+    }
+
     /// The configuration that the network was built from.
     pub fn config(&self) -> &DiscriminatorConfig {
         &self.config
@@ -146,12 +158,25 @@ impl Discriminator {
 
     /// The outputs of the epilogue, where the image enters the block of that number.
     fn outputs(&self, image: &Tensor, first: usize) -> Result<Tensor> {
+        let x = self.features(image, first, |_| ())?;
+        self.epilogue.forward(&x)
+    }
+
+    /// The features that reach the epilogue, where the image enters the block of that number; `observe` sees
+    /// them behind the image input and behind every block.
+    fn features(
+        &self,
+        image: &Tensor,
+        first: usize,
+        mut observe: impl FnMut(&Tensor),
+    ) -> Result<Tensor> {
         let (inactive, active) = self.blocks.split_at(first);
         let from_rgb = match inactive.last() {
             Some((_, Some(image_input))) => &image_input.from_rgb,
             _ => &self.from_rgb,
         };
         let mut x = from_rgb.forward(image)?;
+        observe(&x);
         let mut image = image.clone();
         for (halvings, (block, image_input)) in (first..).zip(active) {
             x = block.forward(&x)?;
@@ -159,8 +184,9 @@ impl Discriminator {
                 let fade = (self.lod.get() - halvings as f64).clamp(0., 1.);
                 (x, image) = image_input.forward(&x, &image, fade)?;
             }
+            observe(&x);
         }
-        self.epilogue.forward(&x)
+        Ok(x)
     }
 
     /// The image at the active resolution.

@@ -113,6 +113,42 @@ fn all_ways_of_computing_the_logits_agree() -> Result<()> {
 }
 
 #[test]
+fn feature_maps_go_from_the_active_resolution_to_4_and_make_the_logits() -> Result<()> {
+    for config in configs() {
+        let (params, network) = discriminator(&config, F64)?;
+        let (x, _) = inputs(&config)?;
+        for (level, sides) in [(0., &[16, 8, 4][..]), (0.5, &[16, 8, 4]), (1., &[8, 4])] {
+            let network = network.at_lod(Lod::new(level)?)?;
+            let maps = network.feature_maps(&x)?;
+            let found: Vec<usize> = maps.iter().map(|map| map.dims()[3]).collect();
+            assert_eq!(found, sides);
+            for map in &maps {
+                let channels = config.channels(map.dims()[3])?;
+                assert_eq!(map.dims()[..3], [4, channels, map.dims()[3]]);
+            }
+            // Other pictures of the batch have no part in them.
+            let alone = network.feature_maps(&x.narrow(0, 2, 1)?)?;
+            for (map, alone) in maps.iter().zip(&alone) {
+                assert_same(alone, &map.narrow(0, 2, 1)?, 1e-12);
+            }
+            // Everything but the epilogue takes part in the last maps.
+            let last = maps.last().expect("the maps of 4x4");
+            let gradients = autograd::backward(&last.sqr()?.sum_all()?)?;
+            let names = params.trainable();
+            let got: BTreeSet<_> = names
+                .filter(|(_, var)| gradients.get(var).is_some())
+                .map(|(name, _)| name.to_string())
+                .collect();
+            let mut expected = active_parameters(&params, network.lod());
+            let epilogue = ["b4.conv.", "b4.fc.", "b4.out.", "mapping."];
+            expected.retain(|name| !epilogue.iter().any(|part| name.starts_with(part)));
+            assert_eq!(got, expected, "lod {level}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn an_architecture_that_does_not_grow_is_full_only() -> Result<()> {
     for architecture in [Architecture::Skip, Architecture::Resnet, Architecture::Orig] {
         let config = DiscriminatorConfig {

@@ -116,8 +116,11 @@ pub fn load<P: DeserializeOwned>(family: &str, name: &str, dtype: DType) -> Resu
     load_file(&folder(family).join(name), dtype)
 }
 
-/// The cases of `PATH.json` and `PATH.safetensors`.
-fn load_file<P: DeserializeOwned>(path: &Path, dtype: DType) -> Result<Vec<Case<P>>> {
+/// The cases of `PATH.json` and `PATH.safetensors`, for values that a crate keeps beside its tests.
+///
+/// # Errors
+/// Those of [`load`].
+pub fn load_file<P: DeserializeOwned>(path: &Path, dtype: DType) -> Result<Vec<Case<P>>> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let json = std::fs::read_to_string(path.with_extension("json"))
         .map_err(|e| error(format!("{}.json: {e}", path.display())))?;

@@ -8,6 +8,7 @@
 //! | [`upfirdn2d`], [`upsample2d`], [`downsample2d`] | resampling with a [`Filter`] |
 //! | [`bias_act`], [`scaled_bias_act`] | bias, noise, activation, gain and clamp |
 //! | [`blur2d`], [`nearest_upsample2d`], [`average_pool2d`], [`rotate180`] | resampling of the first generation |
+//! | [`max_pool2d`] | pooling of the networks that measure distances |
 //! | [`add_noise`] | noise with a strength per channel |
 //! | [`adain`], [`instance_norm`], [`pixel_norm`], [`minibatch_std`], [`normalize_2nd_moment`] | normalisations |
 //! | [`modulate`], [`channel_dot`], [`channel_sum`], [`channel_affine`] | products and sums per channel |
@@ -54,6 +55,7 @@ mod gather;
 mod gemm;
 pub mod growing;
 mod kernel;
+mod max_pool;
 mod modulated;
 pub mod nn;
 mod noise;
@@ -74,6 +76,7 @@ pub use channelwise::{
     channel_affine, channel_dot, channel_sum, modulate, pixel_dot, pixel_modulate, pixel_sum,
 };
 pub use conv::{Conv2d, Scale, WeightLayout, conv_transpose2d, conv2d, conv2d_weight_gradient};
+pub use max_pool::max_pool2d;
 pub use modulated::{ModulatedConv2d, modulated_conv2d, modulated_layer};
 pub use noise::add_noise;
 pub use norm::{adain, instance_norm, minibatch_std, normalize_2nd_moment, pixel_norm};

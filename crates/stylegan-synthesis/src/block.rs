@@ -5,6 +5,7 @@ use candle_nn::{Module, VarBuilder};
 use stylegan_ops::nn::{Architecture, Conv2dConfig, Conv2dLayer, Resampling, resample_filter};
 use stylegan_ops::{BiasAct, Filter};
 
+use crate::NoiseMap;
 use crate::layers::{Input, Pass, Setting, SynthesisLayer, ToRgb};
 
 /// All layers of one resolution.
@@ -130,6 +131,15 @@ impl Block {
             }
         };
         Ok(Features { x, ws: &ws[1..] })
+    }
+
+    /// The stored noise maps of its layers, in their order.
+    pub(crate) fn noise_maps(&self) -> impl Iterator<Item = NoiseMap> {
+        let first = match &self.entry {
+            Entry::Input(input) => input.noise_map(),
+            Entry::Upsample(upsample) => upsample.conv0.noise_map(),
+        };
+        first.into_iter().chain(self.conv1.noise_map())
     }
 
     /// The image `[N, img_channels, R, R]` of its features; `None` for blocks without an image output.

@@ -51,5 +51,5 @@ mod synthesis;
 pub use config::{GeneratorConfig, Layers, MappingOptions, StyledLayers, SynthesisConfig};
 pub use features::FeatureMaps;
 pub use generator::Generator;
-pub use noise::NoiseMode;
+pub use noise::{NoiseMap, NoiseMode};
 pub use synthesis::Synthesis;

@@ -7,7 +7,7 @@ use stylegan_ops::{Filter, nearest_upsample2d, upsample2d};
 use crate::block::{Block, Features};
 use crate::features::FeatureMaps;
 use crate::layers::{Pass, Setting};
-use crate::{NoiseMode, SynthesisConfig};
+use crate::{NoiseMap, NoiseMode, SynthesisConfig};
 
 /// The synthesis network: blocks of resolutions 4, 8, ... up to the image's, joined as the
 /// [architecture](SynthesisConfig::architecture) says, of [layers](SynthesisConfig::layers) of either
@@ -86,7 +86,7 @@ impl Synthesis {
     /// [`forward_active`](Self::forward_active), enlarged to R by repeating pixels.
     ///
     /// # Errors
-    /// If ws has another shape.
+    /// If ws, or a map of [`NoiseMode::Maps`], has another shape, or there are too few or too many maps.
     pub fn forward(&self, ws: &Tensor, noise: &mut NoiseMode) -> Result<Tensor> {
         let image = self.forward_active(ws, noise)?;
         nearest_upsample2d(&image, 1 << self.lod.halvings())
@@ -99,7 +99,7 @@ impl Synthesis {
     /// t falls from 1 to 0 while the resolution a fades in (Karras et al. 2018, figure 2).
     ///
     /// # Errors
-    /// If ws has another shape.
+    /// As [`forward`](Self::forward).
     pub fn forward_active(&self, ws: &Tensor, noise: &mut NoiseMode) -> Result<Tensor> {
         self.image(ws, &mut Pass::new(noise, None))
     }
@@ -108,7 +108,7 @@ impl Synthesis {
     /// and at every resolution a fade with a weight limited to 0..1.
     ///
     /// # Errors
-    /// If ws has another shape, or the architecture isn't progressive.
+    /// As [`forward`](Self::forward), and if the architecture isn't progressive.
     pub fn forward_linear(&self, ws: &Tensor, noise: &mut NoiseMode) -> Result<Tensor> {
         if self.config.architecture != Architecture::Progressive {
             bail!(
@@ -117,6 +117,7 @@ impl Synthesis {
             )
         }
         let ws = self.layer_ws(ws)?;
+        self.check_noise(noise)?;
         let mut pass = Pass::new(noise, None);
         let mut lod = self.blocks.len() as f64;
         let mut x = None;
@@ -140,11 +141,17 @@ impl Synthesis {
     /// The feature maps of every active layer, in order.
     ///
     /// # Errors
-    /// If ws has another shape.
+    /// As [`forward`](Self::forward).
     pub fn feature_maps(&self, ws: &Tensor, noise: &mut NoiseMode) -> Result<Vec<FeatureMaps>> {
         let mut features = Vec::new();
         self.image(ws, &mut Pass::new(noise, Some(&mut features)))?;
         Ok(features)
+    }
+
+    /// The stored noise maps of all layers with noise, in their order, whether they are active or not. Active
+    /// layers come first.
+    pub fn noise_maps(&self) -> Vec<NoiseMap> {
+        self.blocks.iter().flat_map(Block::noise_maps).collect()
     }
 
     /// How many w one picture takes.
@@ -160,6 +167,7 @@ impl Synthesis {
     /// How the blocks of all architectures are joined.
     fn image(&self, ws: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let ws = self.layer_ws(ws)?;
+        self.check_noise(pass.noise)?;
         let fade = self.lod.fade();
         let active = self.blocks.len() - self.lod.halvings();
         let mut x = None;
@@ -188,6 +196,21 @@ impl Synthesis {
             x = Some(features.x);
         }
         image.ok_or_else(no_image)
+    }
+
+    /// Checks that there are as many maps of the caller's as layers with noise.
+    fn check_noise(&self, noise: &NoiseMode) -> Result<()> {
+        let NoiseMode::Maps(maps) = noise else {
+            return Ok(());
+        };
+        let layers = self.noise_maps().len();
+        if maps.len() != layers {
+            bail!(
+                "noise: expected {layers} maps, one for every layer with noise, got {}",
+                maps.len()
+            )
+        }
+        Ok(())
     }
 
     /// One w `[N, w_dim]` for every layer; the same for all where the layers have no styles.

@@ -1,6 +1,6 @@
 //! Networks of the first generation while they grow.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor, Var};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 use stylegan_checkpoint::ParamStore;
@@ -244,6 +244,106 @@ fn feature_maps_are_those_of_the_active_layers_before_and_after_normalisation() 
     let act = BiasAct::lrelu().with_clamp(config.synthesis.conv_clamp);
     let again = scaled_bias_act(&last.before, &norm.recip()?, Some(get("bias")), None, &act)?;
     assert!(difference(&again, &last.after) < 1e-9);
+    Ok(())
+}
+
+#[test]
+fn maps_of_the_caller_take_the_place_of_the_stored_ones() -> Result<()> {
+    for config in families() {
+        let params = weights(&config)?;
+        let generator = Generator::new(&config, params.frozen_var_builder())?;
+        let ws = generator.ws(&latents(&config)?, None, 1., None)?;
+        let stored = generator.synthesis().noise_maps();
+        let names = params.iter().map(|(name, _)| name);
+        let has_map = names.filter(|name| name.ends_with("noise_const")).count();
+        assert_eq!(stored.len(), has_map);
+        let reshaped = stored.iter().map(|map| map.map.unsqueeze(0)?.unsqueeze(0));
+        let maps: Vec<Tensor> = reshaped.collect::<Result<_>>()?;
+        for level in [0., 1.5] {
+            let network = generator.synthesis().at_lod(lod(level))?;
+            let constant = network.forward(&ws, &mut NoiseMode::Const)?;
+            let own = network.forward(&ws, &mut NoiseMode::Maps(&maps))?;
+            assert_eq!(difference(&own, &constant), 0.);
+            let active = lod(level).resolution(SIDE);
+            for (number, map) in stored.iter().enumerate() {
+                let mut others = maps.clone();
+                others[number] = (&maps[number] + 1.)?;
+                let other = network.forward(&ws, &mut NoiseMode::Maps(&others))?;
+                let is_active = map.map.dims()[0] <= active;
+                assert_eq!(
+                    difference(&other, &constant) > 0.,
+                    is_active,
+                    "{}",
+                    map.layer
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_picture_may_have_a_map_of_its_own_that_gradients_reach() -> Result<()> {
+    let config = small(GeneratorConfig::default());
+    let params = weights(&config)?;
+    let generator = Generator::new(&config, params.frozen_var_builder())?;
+    let network = generator.synthesis();
+    let ws = generator.ws(&latents(&config)?, None, 1., None)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let vars = network
+        .noise_maps()
+        .iter()
+        .map(|map| {
+            let side = map.map.dims()[0];
+            Ok(Var::from_tensor(&normal(&mut rng, &[2, 1, side, side])?)?.into_inner())
+        })
+        .collect::<Result<Vec<Tensor>>>()?;
+    let images = network.forward(&ws, &mut NoiseMode::Maps(&vars))?;
+    let gradients = autograd::backward(&images.sqr()?.sum_all()?)?;
+    for (number, var) in vars.iter().enumerate() {
+        let gradient = gradients.require(&number.to_string(), var)?;
+        for picture in 0..2 {
+            let largest = gradient.get(picture)?.abs()?.max_all()?;
+            assert!(largest.to_scalar::<f64>()? > 0., "map {number}");
+        }
+    }
+    for picture in 0..2 {
+        let own: Vec<Tensor> = vars
+            .iter()
+            .map(|maps| maps.narrow(0, picture, 1))
+            .collect::<Result<_>>()?;
+        let alone = network.forward(&ws.narrow(0, picture, 1)?, &mut NoiseMode::Maps(&own))?;
+        assert!(difference(&alone, &images.narrow(0, picture, 1)?) < 1e-12);
+    }
+    Ok(())
+}
+
+#[test]
+fn wrong_noise_maps_are_errors_that_name_them() -> Result<()> {
+    let config = small(GeneratorConfig::stylegan1());
+    let params = weights(&config)?;
+    let generator = Generator::new(&config, params.frozen_var_builder())?;
+    let ws = generator.ws(&latents(&config)?, None, 1., None)?;
+    let maps = |sides: &[usize]| -> Result<Vec<Tensor>> {
+        let map = |&side| Tensor::zeros((1, 1, side, side), DType::F64, &Device::Cpu);
+        sides.iter().map(map).collect()
+    };
+    let error = |maps: &[Tensor]| {
+        let image = generator
+            .synthesis()
+            .forward(&ws, &mut NoiseMode::Maps(maps));
+        image.unwrap_err().to_string()
+    };
+    let message = error(&maps(&[4, 4, 8, 4, 16, 16, 32, 32])?);
+    let expected = "noise: expected map 3 of shape [1, 1, 8, 8] or [2, 1, 8, 8], got [1, 1, 4, 4]";
+    assert!(message.starts_with(expected), "{message}");
+    for sides in [&[4, 4, 8][..], &[4, 4, 8, 8, 16, 16, 32, 32, 32][..]] {
+        let message = error(&maps(sides)?);
+        let count = sides.len();
+        let expected =
+            format!("noise: expected 8 maps, one for every layer with noise, got {count}");
+        assert!(message.starts_with(&expected), "{message}");
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod metrics;
 mod networks;
 mod pictures;
 mod plot;
+mod project;
 mod runs;
 mod style_mixing;
 mod transfer;

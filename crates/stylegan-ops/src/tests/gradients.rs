@@ -525,6 +525,17 @@ fn first_generation_resampling() {
     );
 }
 
+/// The pixels are far enough apart that no step changes which of them is the largest.
+#[test]
+fn pooling() {
+    check("max_pool2d", &|t| max_pool2d(&t[0]), &[&[2, 3, 5, 4]]);
+    check(
+        "max_pool2d of squares",
+        &|t| max_pool2d(&t[0].sqr()?),
+        &[&[1, 2, 4, 6]],
+    );
+}
+
 /// The compositions that run on GPUs, through the same checks as the kernels.
 #[test]
 fn references_have_the_same_gradients() -> Result<()> {
@@ -623,6 +634,11 @@ fn references_have_the_same_gradients() -> Result<()> {
         "reference pixel_norm",
         &|t| crate::norm::reference::unit_mean_square(&t[0], 1),
         &[&[2, 3, 3, 5]],
+    );
+    check(
+        "reference max_pool2d",
+        &|t| crate::max_pool::reference::max_pool2d(&t[0].sqr()?),
+        &[&[1, 2, 5, 4]],
     );
     check(
         "reference add_noise",

@@ -162,6 +162,12 @@ proptest! {
     }
 
     #[test]
+    fn max_pool2d_equals_its_reference(seed in any::<u64>(), single in any::<bool>(), n in 1usize..4, c in 1usize..20, h in 2usize..40, w in 2usize..40) {
+        let x = Normal::new(seed).of(precision(single)).tensor(&[n, c, h, w]);
+        agree("max_pool2d", &max_pool2d(&x).unwrap(), &max_pool::reference::max_pool2d(&x).unwrap());
+    }
+
+    #[test]
     fn add_noise_equals_its_reference(seed in any::<u64>(), single in any::<bool>(), n in 1usize..4, c in 1usize..20, h in 1usize..40, w in 1usize..40, shared in any::<bool>()) {
         let mut normal = Normal::new(seed).of(precision(single));
         let (x, strength) = (normal.tensor(&[n, c, h, w]), normal.tensor(&[c]));
@@ -435,6 +441,28 @@ fn nan_stays_nan() -> Result<()> {
 }
 
 #[test]
+fn one_pixel_that_is_no_number_spoils_its_square_alone() -> Result<()> {
+    for place in 0..4 {
+        let mut pixels = [1f64; 16];
+        pixels[[0, 1, 4, 5][place]] = f64::NAN;
+        let x = Tensor::from_slice(&pixels, (1, 1, 4, 4), &Device::Cpu)?;
+        let pooled = super::values(&max_pool2d(&x)?);
+        assert!(pooled[0].is_nan(), "{place}");
+        assert_eq!(pooled[1..], [1.; 3]);
+    }
+    Ok(())
+}
+
+#[test]
+fn of_equal_pixels_the_first_gets_the_gradient() -> Result<()> {
+    let x = candle_core::Var::ones((1, 1, 2, 3), DType::F64, &Device::Cpu)?;
+    let gradients = autograd::backward(&max_pool2d(&x)?)?;
+    let dx = super::values(gradients.require("x", &x)?);
+    assert_eq!(dx, [1., 0., 0., 0., 0., 0.]);
+    Ok(())
+}
+
+#[test]
 fn the_slope_at_zero_is_that_of_negative_inputs() -> Result<()> {
     let config = BiasAct::lrelu();
     let x = candle_core::Var::zeros((1, 1, 2, 2), DType::F64, &Device::Cpu)?;
@@ -587,6 +615,10 @@ fn wrong_shapes_are_errors_that_name_the_argument() {
             "nearest_upsample2d: expected a factor that is a power of two, got 3",
         ),
         (
+            max_pool2d(&x.narrow(2, 0, 1).unwrap()),
+            "max_pool2d: expected sides of at least 2, got a 1x4 picture",
+        ),
+        (
             average_pool2d(&x, 8),
             "average_pool2d: expected sides that 8 divides, got a 4x4 picture",
         ),
@@ -635,6 +667,7 @@ fn results_do_not_depend_on_the_number_of_threads() -> Result<()> {
             channel_dot(&up, &up)?,
             instance_norm(&up)?,
             pixel_norm(&up)?,
+            max_pool2d(&up)?,
         ];
         Ok([vec![y, dw], norms.to_vec()]
             .concat()

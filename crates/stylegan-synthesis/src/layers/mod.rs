@@ -10,7 +10,8 @@ use stylegan_ops::nn::{Conv2dLayer, Pyramid};
 use stylegan_ops::{BiasAct, Filter};
 
 use crate::features::FeatureMaps;
-use crate::{Layers, NoiseMode, SynthesisConfig};
+use crate::noise::NoiseInput;
+use crate::{Layers, NoiseMap, NoiseMode, SynthesisConfig};
 use modulated::{ModulatedLayer, ModulatedLayerConfig, ModulatedToRgb};
 use styled::{EpilogueConfig, StyledInput, StyledLayer};
 
@@ -19,6 +20,9 @@ const STANDARD_NORMAL: Init = Init::Randn {
     stdev: 1.,
 };
 
+/// The path of the first layer, where the input is one.
+const INPUT_LAYER: &str = "b4.input";
+
 /// What accompanies a forward pass through all layers.
 pub(crate) struct Pass<'a, 'b> {
     pub(crate) noise: &'a mut NoiseMode<'b>,
@@ -26,6 +30,8 @@ pub(crate) struct Pass<'a, 'b> {
     pub(crate) features: Option<&'a mut Vec<FeatureMaps>>,
     /// What the layer under way has before normalisation.
     before: Option<Tensor>,
+    /// How many layers have asked for their noise.
+    noisy_layers: usize,
 }
 
 impl<'a, 'b> Pass<'a, 'b> {
@@ -37,7 +43,15 @@ impl<'a, 'b> Pass<'a, 'b> {
             noise,
             features,
             before: None,
+            noisy_layers: 0,
         }
+    }
+
+    /// The noise maps `[n or 1, 1, R, R]` of the next layer with noise, not yet times their strength.
+    fn noise_maps(&mut self, input: &NoiseInput, n: usize) -> Result<Option<Tensor>> {
+        let number = self.noisy_layers;
+        self.noisy_layers += 1;
+        input.maps(n, number, self.noise)
     }
 
     /// Keeps what a layer has before it is normalised.
@@ -126,6 +140,18 @@ impl SynthesisLayer {
         })
     }
 
+    /// The stored noise map, where the layer has noise.
+    pub(crate) fn noise_map(&self) -> Option<NoiseMap> {
+        let noise = match &self.kind {
+            Kind::Modulated(layer) => layer.noise(),
+            Kind::Styled(layer) => layer.noise(),
+        };
+        Some(NoiseMap {
+            layer: self.name.clone(),
+            map: noise?.stored().clone(),
+        })
+    }
+
     /// x `[N, I, H, W]` and w `[N, w_dim]` to `[N, O, H * up, W * up]`.
     pub(crate) fn forward(&self, x: &Tensor, w: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let y = match &self.kind {
@@ -170,6 +196,17 @@ impl Input {
         }
     }
 
+    /// The stored noise map, where it is a layer with noise.
+    pub(crate) fn noise_map(&self) -> Option<NoiseMap> {
+        match self {
+            Self::Constant(_) => None,
+            Self::Layer(layer) => Some(NoiseMap {
+                layer: INPUT_LAYER.to_string(),
+                map: layer.noise()?.stored().clone(),
+            }),
+        }
+    }
+
     /// The first features `[N, C, 4, 4]`, and how many of the ws they took.
     pub(crate) fn forward(&self, ws: &[Tensor], pass: &mut Pass) -> Result<(Tensor, usize)> {
         match self {
@@ -180,7 +217,7 @@ impl Input {
             }
             Self::Layer(layer) => {
                 let x = layer.forward(&ws[0], pass)?;
-                pass.observe_after("b4.input", &x);
+                pass.observe_after(INPUT_LAYER, &x);
                 Ok((x, 1))
             }
         }

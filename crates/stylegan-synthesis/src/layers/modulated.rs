@@ -86,12 +86,16 @@ impl ModulatedLayer {
         })
     }
 
+    pub(crate) fn noise(&self) -> Option<&NoiseInput> {
+        self.noise.as_ref()
+    }
+
     /// x `[N, I, H, W]` and w `[N, w_dim]` to `[N, O, H * up, W * up]`.
     pub(crate) fn forward(&self, x: &Tensor, w: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let style = self.affine.forward(w)?;
         let noise = match &self.noise {
-            Some(noise) => noise
-                .maps(x.dims()[0], pass.noise)?
+            Some(noise) => pass
+                .noise_maps(noise, x.dims()[0])?
                 .map(|maps| maps.broadcast_mul(noise.strength()))
                 .transpose()?,
             None => None,

@@ -44,6 +44,10 @@ impl StyledLayer {
         })
     }
 
+    pub(crate) fn noise(&self) -> Option<&NoiseInput> {
+        self.epilogue.noise.as_ref()
+    }
+
     /// x `[N, I, H, W]` and w `[N, w_dim]` to `[N, O, H * up, W * up]`.
     pub(crate) fn forward(&self, x: &Tensor, w: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         self.epilogue.forward(&self.conv.forward(x)?, w, pass)
@@ -99,6 +103,10 @@ impl StyledInput {
             source,
             epilogue: Epilogue::new(config, epilogue, vb)?,
         })
+    }
+
+    pub(crate) fn noise(&self) -> Option<&NoiseInput> {
+        self.epilogue.noise.as_ref()
     }
 
     /// w `[N, w_dim]` to `[N, C, 4, 4]`.
@@ -171,8 +179,8 @@ impl Epilogue {
 
     fn forward(&self, x: &Tensor, w: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let maps = match &self.noise {
-            Some(noise) => noise
-                .maps(x.dims()[0], pass.noise)?
+            Some(noise) => pass
+                .noise_maps(noise, x.dims()[0])?
                 .map(|maps| (maps, noise.strength())),
             None => None,
         };
