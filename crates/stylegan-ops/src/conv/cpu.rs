@@ -14,6 +14,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::choice::takes_winograd;
+use super::direct;
+use super::grid::{Grid, pairs};
 use super::winograd::{self, Kernels, Upsampling};
 use super::{Derivative, Epilogue, Geometry, WeightLayout};
 use crate::buffer::unspecified;
@@ -34,11 +36,8 @@ const TASKS: usize = 16;
 /// The smallest block of channels that is worth a product of its own.
 const CHANNEL_BLOCK: usize = 16;
 
-/// Output pixels as cells of `step * step` phases: phase `(a, b)` of cell `j` is pixel `step * j + (a, b)`.
-struct Grid {
-    step: usize,
-    /// Rows and columns of cells.
-    size: [usize; 2],
+/// The phases of a grid, with their taps in an order in which they can be gathered once.
+struct Gathering {
     /// The input pixels that any phase of a cell reads, in the order in which they are gathered.
     taps: Vec<Tap>,
     /// What each phase sums.
@@ -54,31 +53,8 @@ struct Run {
     len: usize,
 }
 
-impl Grid {
-    fn new(g: &Geometry, by: Derivative) -> Self {
-        let (stride, padding) = (g.config.stride, g.config.padding as isize);
-        let (step, [_, rows, columns]) = match by {
-            Derivative::Y => (1, g.y),
-            Derivative::X => (stride, g.x),
-        };
-        // Output pixel a + stride * j is reached by tap k from input pixel j + (a + padding - k) / stride.
-        let offset = |a: usize, k: usize| match by {
-            Derivative::Y => Some(k as isize - padding),
-            Derivative::X => {
-                let distance = a as isize + padding - k as isize;
-                let whole = distance.rem_euclid(stride as isize) == 0;
-                whole.then(|| distance.div_euclid(stride as isize))
-            }
-        };
-        let of_phase = |[a, b]: [usize; 2]| {
-            let tap = |(index, [ky, kx]): (usize, [usize; 2])| {
-                let (dy, dx) = (offset(a, ky)?, offset(b, kx)?);
-                Some((index, Tap { dy, dx }))
-            };
-            let taps = pairs(g.kernel).enumerate().filter_map(tap);
-            taps.collect::<Vec<_>>()
-        };
-        let mut phases: Vec<Vec<(usize, Tap)>> = pairs([step, step]).map(of_phase).collect();
+impl Gathering {
+    fn new(mut phases: Vec<Vec<(usize, Tap)>>) -> Self {
         // Row by row, from left to right and back in turn: the four phases of a 3x3 kernel of stride 2 sum one
         // run each.
         let place = |tap: &Tap| (-tap.dy, if tap.dy % 2 == 0 { tap.dx } else { -tap.dx });
@@ -105,18 +81,11 @@ impl Grid {
         };
         let phases = phases.iter_mut().map(&mut runs).collect();
         Self {
-            step,
-            size: [rows.div_ceil(step), columns.div_ceil(step)],
             taps,
             phases,
             kernel,
         }
     }
-}
-
-/// All pairs of indices below the sizes, row by row.
-fn pairs([rows, columns]: [usize; 2]) -> impl Iterator<Item = [usize; 2]> {
-    (0..rows).flat_map(move |row| (0..columns).map(move |column| [row, column]))
 }
 
 /// The weight as a matrix `[output channels, taps * input channels]`, for taps by their index within the
@@ -195,33 +164,44 @@ impl Fast for f32 {
         epilogue: &E,
         out: &mut [f32],
     ) -> bool {
-        let Some((shape, kernels)) = as_winograd(g, by, w) else {
-            return false;
-        };
-        let chosen = takes_winograd(winograd::pays(&shape));
-        if chosen {
-            let level = simd::level();
+        let level = simd::level();
+        if let Some((shape, kernels)) = as_winograd(g, by, w)
+            && takes_winograd(winograd::pays(&shape))
+        {
             winograd::convolve(level, &shape, None, input, kernels, scale, epilogue, out);
+            return true;
         }
-        chosen
+        let (y_stride, x_stride) = strides(g);
+        let (output_stride, input_stride) = match by {
+            Derivative::Y => (y_stride, x_stride),
+            Derivative::X => (x_stride, y_stride),
+        };
+        let kernels = direct::Kernels {
+            w,
+            output_stride,
+            input_stride,
+        };
+        direct::convolve(level, g, by, input, kernels, scale, epilogue, out);
+        true
     }
 
     fn weight_gradient(
         g: &Geometry,
         x: &[f32],
         y: &[f32],
-        [scale_x, scale_y]: [Option<&[f32]>; 2],
+        scales @ [scale_x, scale_y]: [Option<&[f32]>; 2],
         out: &mut [f32],
     ) -> bool {
-        let Some((shape, strides)) = as_winograd_gradient(g) else {
-            return false;
-        };
-        let chosen = takes_winograd(winograd::gradient_pays(&shape));
-        if chosen {
-            let level = simd::level();
+        let level = simd::level();
+        if let Some((shape, strides)) = as_winograd_gradient(g)
+            && takes_winograd(winograd::gradient_pays(&shape))
+        {
             winograd::weight_gradient(level, &shape, (x, scale_x), (y, scale_y), strides, out);
+            return true;
         }
-        chosen
+        let (y_stride, x_stride) = strides(g);
+        direct::weight_gradient(level, g, [x, y], scales, [y_stride, x_stride], out);
+        true
     }
 
     fn upsampled<E: Epilogue<f32>>(
@@ -356,9 +336,9 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
     if T::convolve(g, by, input, w, scale, epilogue, out) {
         return;
     }
-    let (from, [outputs, out_h, out_w], stride) = match by {
-        Derivative::Y => (g.x, g.y, g.config.stride),
-        Derivative::X => (g.y, g.x, 1),
+    let (from, [outputs, out_h, out_w]) = match by {
+        Derivative::Y => (g.x, g.y),
+        Derivative::X => (g.y, g.x),
     };
     let input = Picture {
         data: input,
@@ -367,9 +347,11 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
     };
     let inputs = from[0];
     let grid = Grid::new(g, by);
-    let (step, depth) = (grid.step, inputs * grid.taps.len());
-    let columns = inputs * grid.kernel.len();
-    let weight = weight_matrix(g, by, w, &grid.kernel);
+    let (step, stride) = (grid.step, grid.stride);
+    let gathering = Gathering::new(grid.phases.clone());
+    let depth = inputs * gathering.taps.len();
+    let columns = inputs * gathering.kernel.len();
+    let weight = weight_matrix(g, by, w, &gathering.kernel);
     let target = (TILE_ELEMENTS / depth.max(1)).clamp(64, 1024);
     let tiles = tiles(g.n, grid.size, target);
     let block = channel_block(outputs, tiles.len());
@@ -382,7 +364,7 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
     let shared = SharedOut::new(out);
     let task = |scratch: &mut Scratch<T>, (tile, channels): (&Tile, Range<usize>)| {
         let pixels = tile.pixels();
-        let (gathered, pitch) = match input.in_place(0, &grid.taps, stride, tile) {
+        let (gathered, pitch) = match input.in_place(0, &gathering.taps, stride, tile) {
             Some(data) => (data, from[1] * from[2]),
             None => {
                 let matrix = sized(&mut scratch.gathered, depth * pixels);
@@ -390,7 +372,15 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
                     #[inline(always)]
                     || {
                         let buffer = &mut scratch.plane;
-                        gather(&input, 0..inputs, &grid.taps, stride, tile, buffer, matrix)
+                        gather(
+                            &input,
+                            0..inputs,
+                            &gathering.taps,
+                            stride,
+                            tile,
+                            buffer,
+                            matrix,
+                        )
                     },
                 );
                 (&*matrix, pixels)
@@ -422,7 +412,7 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
             // through no other pointer meanwhile.
             unsafe { std::slice::from_raw_parts_mut(pointer, rows.len() * out_w) }
         };
-        if let [runs] = &grid.phases[..]
+        if let [runs] = &gathering.phases[..]
             && tile.samples.len() == 1
         {
             let sample = tile.samples.start;
@@ -441,18 +431,17 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
         }
         let product = sized(
             &mut scratch.product,
-            grid.phases.len() * channels.len() * pixels,
+            gathering.phases.len() * channels.len() * pixels,
         );
         let phases = product.chunks_exact_mut(channels.len() * pixels);
-        for ((phase, runs), product) in grid.phases.iter().enumerate().zip(phases) {
+        for ((phase, runs), product) in gathering.phases.iter().enumerate().zip(phases) {
             if runs.is_empty() {
                 product.fill(T::zero());
                 continue;
             }
             // The last row of cells may lie outside the picture in this phase.
-            let reached = (out_h - (phase / step).min(out_h)).div_ceil(step);
             let used = match tile.samples.len() {
-                1 => reached.min(tile.rows.end).saturating_sub(tile.rows.start) * tile.columns,
+                1 => grid.reached(phase, &tile.rows, out_h) * tile.columns,
                 _ => pixels,
             };
             let mut product = MatrixMut::new(product, channels.len(), used, pixels);

@@ -13,8 +13,10 @@
 
 pub(crate) mod choice;
 pub(crate) mod cpu;
+mod direct;
 mod epilogue;
 mod geometry;
+mod grid;
 pub(crate) mod reference;
 #[cfg(test)]
 mod tests;

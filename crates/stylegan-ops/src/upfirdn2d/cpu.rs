@@ -130,28 +130,19 @@ pub(crate) fn upfirdn2d<T: Float, E: Epilogue<T>>(
     out: &mut [T],
 ) {
     let filters = separable::<T>(filter, config);
-    let lines = Lines::new(&filters, w, columns);
+    let bands = Bands {
+        lines: Lines::new(&filters, w, columns),
+        filters: &filters,
+        x,
+        dims: [channels, h, w],
+        columns,
+    };
     // Lines and results of a band stay in the fastest cache.
-    let band = (RUN_ELEMENTS / lines.pitch).clamp(1, rows.max(1));
+    let band = (RUN_ELEMENTS / bands.lines.pitch).clamp(1, rows.max(1));
     let [kh, kw] = filter.dims();
     // Eight taps take about as long as an element of other kernels.
     let cost = (kh + kw).div_ceil(8) * columns;
-    let task = |scratch: &mut Scratch<T>, plane: usize, first: usize, out: &mut [T]| {
-        let rows = first..first + out.len() / columns;
-        filter_band(
-            scratch,
-            &filters,
-            &lines,
-            &x[plane * h * w..][..h * w],
-            w,
-            rows,
-            out,
-        );
-        if !E::EMPTY {
-            epilogue.finish(plane / channels, plane % channels, first * columns, out);
-        }
-    };
-    let scratch = || Scratch::new(&lines, band, config.up / gcd(config.up, config.down));
+    let scratch = || Scratch::new(&bands, band);
     if band >= rows {
         return planes_with(
             out,
@@ -159,19 +150,30 @@ pub(crate) fn upfirdn2d<T: Float, E: Epilogue<T>>(
             rows * cost,
             scratch,
             #[inline(always)]
-            |scratch, plane, out| task(scratch, plane, 0, out),
+            |scratch, plane, out| bands.compute(scratch, plane, 0, epilogue, out),
         );
     }
     let planes = out.par_chunks_mut((rows * columns).max(1)).enumerate();
     planes.for_each(|(plane, out)| {
-        let bands = out.par_chunks_mut(band * columns).enumerate();
-        bands.for_each_init(scratch, |scratch, (i, out)| {
+        let parts = out.par_chunks_mut(band * columns).enumerate();
+        parts.for_each_init(scratch, |scratch, (i, out)| {
             wide(
                 #[inline(always)]
-                || task(scratch, plane, i * band, out),
+                || bands.compute(scratch, plane, i * band, epilogue, out),
             );
         });
     });
+}
+
+/// What is computed in bands.
+struct Bands<'a, T> {
+    filters: &'a [Separable<T>],
+    lines: Lines,
+    x: &'a [T],
+    /// Channels, height and width of `x`.
+    dims: [usize; 3],
+    /// Results per row.
+    columns: usize,
 }
 
 /// Buffers of a band.
@@ -182,8 +184,9 @@ struct Scratch<T> {
 }
 
 impl<T: Float> Scratch<T> {
-    fn new(lines: &Lines, band: usize, phases: usize) -> Self {
-        let len = band * lines.pitch;
+    fn new(bands: &Bands<T>, rows: usize) -> Self {
+        let len = rows * bands.lines.pitch;
+        let phases = bands.filters.first().map_or(0, |f| f.row.phases.len());
         Self {
             lines: vec![T::zero(); len],
             results: vec![vec![T::zero(); len]; phases],
@@ -191,42 +194,52 @@ impl<T: Float> Scratch<T> {
     }
 }
 
-/// Some rows of one plane.
-#[inline(always)]
-fn filter_band<T: Float>(
-    scratch: &mut Scratch<T>,
-    filters: &[Separable<T>],
-    lines: &Lines,
-    x: &[T],
-    w: usize,
-    rows: Range<usize>,
-    out: &mut [T],
-) {
-    let columns = out.len() / rows.len().max(1);
-    let pitch = lines.pitch;
-    let all = rows.len() * pitch;
-    // Behind the last line there is nothing to read.
-    let sums = all - lines.reach;
-    for (i, filter) in filters.iter().enumerate() {
-        let columns = &mut scratch.lines[..all];
-        sum_columns(&filter.column, lines, x, w, rows.clone(), columns);
-        for (taps, results) in filter.row.phases.iter().zip(&mut scratch.results) {
-            let at = |offset: i64| (offset - lines.first) as usize;
-            weighted_sum(columns, taps, at, i > 0, &mut results[..sums]);
+impl<T: Float> Bands<'_, T> {
+    /// The rows of one plane from `first` on, as many as `out` has.
+    #[inline(always)]
+    fn compute<E: Epilogue<T>>(
+        &self,
+        scratch: &mut Scratch<T>,
+        plane: usize,
+        first: usize,
+        epilogue: &E,
+        out: &mut [T],
+    ) {
+        let Self { lines, columns, .. } = self;
+        let [channels, h, w] = self.dims;
+        let (pitch, rows) = (lines.pitch, out.len() / columns);
+        let x = &self.x[plane * h * w..][..h * w];
+        let sums = &mut scratch.lines[..rows * pitch];
+        // Behind the last line there is nothing to read.
+        let count = rows * pitch - lines.reach;
+        for (i, filter) in self.filters.iter().enumerate() {
+            sum_columns(&filter.column, lines, x, w, first..first + rows, sums);
+            for (taps, results) in filter.row.phases.iter().zip(&mut scratch.results) {
+                let at = |offset: i64| (offset - lines.first) as usize;
+                weighted_sum(sums, taps, at, i > 0, &mut results[..count]);
+            }
+        }
+        for (row, out) in out.chunks_exact_mut(*columns).enumerate() {
+            put_in_order(&scratch.results, row * pitch, lines.step, out);
+        }
+        if !E::EMPTY {
+            epilogue.finish(plane / channels, plane % channels, first * columns, out);
         }
     }
-    for (row, out) in out.chunks_exact_mut(columns.max(1)).enumerate() {
-        let from = row * pitch;
-        match (scratch.results.as_slice(), lines.step) {
-            ([results], 1) => copy(&results[from..], out),
-            ([results], 2) => halve(&results[from..], out),
-            ([even, odd], 1) => interleave(&even[from..], &odd[from..], out),
-            (phases, step) => {
-                for (phase, results) in phases.iter().enumerate() {
-                    let out = out.iter_mut().skip(phase).step_by(phases.len());
-                    for (y, &result) in out.zip(results[from..].iter().step_by(step)) {
-                        *y = result;
-                    }
+}
+
+/// The results of all phases in lines that start at `from`, as one row.
+#[inline(always)]
+fn put_in_order<T: Float>(phases: &[Vec<T>], from: usize, step: usize, out: &mut [T]) {
+    match (phases, step) {
+        ([results], 1) => copy(&results[from..], out),
+        ([results], 2) => halve(&results[from..], out),
+        ([even, odd], 1) => interleave(&even[from..], &odd[from..], out),
+        _ => {
+            for (phase, results) in phases.iter().enumerate() {
+                let out = out.iter_mut().skip(phase).step_by(phases.len());
+                for (y, &result) in out.zip(results[from..].iter().step_by(step)) {
+                    *y = result;
                 }
             }
         }
