@@ -281,6 +281,8 @@ fn sum_columns<T: Float>(
 
 /// Terms that one pass over the result adds up.
 const TERMS: usize = 4;
+/// Elements of a loop of a fixed length, which is vectors: rows are too short for one that finds out.
+const CHUNK: usize = 8;
 
 /// `out[i] = sum over taps of weight * from[at(offset) + i]`, or `out[i] += ...` if `accumulate`.
 #[inline(always)]
@@ -314,46 +316,80 @@ fn sum_of<T: Float, const N: usize>(
     accumulate: bool,
     out: &mut [T],
 ) {
-    let weights = taps.map(|&(_, weight)| weight);
-    let sources = taps.map(|&(offset, _)| &from[at(offset)..][..out.len()]);
-    for (i, y) in out.iter_mut().enumerate() {
-        let mut sum = weights[0] * sources[0][i];
-        for k in 1..N {
-            sum += weights[k] * sources[k][i];
+    let mut weights = [T::zero(); N];
+    let mut sources = [from; N];
+    for (k, &(offset, weight)) in taps.into_iter().enumerate() {
+        weights[k] = weight;
+        sources[k] = &from[at(offset)..][..out.len()];
+    }
+    let mut done = 0;
+    while done < out.len() {
+        // The last chunk overlaps the one before it, unless that would add to sums twice.
+        if done + CHUNK > out.len() && !accumulate && out.len() >= CHUNK {
+            done = out.len() - CHUNK;
         }
-        *y = if accumulate { *y + sum } else { sum };
+        if done + CHUNK <= out.len() {
+            let mut sum = [T::zero(); CHUNK];
+            for (weight, source) in weights.iter().zip(&sources) {
+                for (sum, &x) in sum.iter_mut().zip(&source[done..done + CHUNK]) {
+                    *sum += *weight * x;
+                }
+            }
+            for (y, sum) in out[done..done + CHUNK].iter_mut().zip(sum) {
+                *y = if accumulate { *y + sum } else { sum };
+            }
+            done += CHUNK;
+            continue;
+        }
+        for (i, y) in out.iter_mut().enumerate().skip(done) {
+            let mut sum = T::zero();
+            for (weight, source) in weights.iter().zip(&sources) {
+                sum += *weight * source[i];
+            }
+            *y = if accumulate { *y + sum } else { sum };
+        }
+        return;
     }
 }
 
 #[inline(always)]
 fn copy<T: Float>(from: &[T], out: &mut [T]) {
-    for (y, &x) in out.iter_mut().zip(from) {
-        *y = x;
-    }
+    out.copy_from_slice(&from[..out.len()]);
 }
 
 /// Every second element.
 #[inline(always)]
 fn halve<T: Float>(from: &[T], out: &mut [T]) {
-    let last = out.len().saturating_sub(1);
-    for (y, pair) in out.iter_mut().zip(from.chunks_exact(2)) {
-        *y = pair[0];
+    let (chunks, rest) = out.as_chunks_mut::<CHUNK>();
+    let done = chunks.len() * CHUNK;
+    for (out, from) in chunks.iter_mut().zip(from.chunks(2 * CHUNK)) {
+        // The last has no element behind it.
+        let from = &from[..2 * CHUNK - 1];
+        for (i, y) in out.iter_mut().enumerate() {
+            *y = from[2 * i];
+        }
     }
-    // The last has no element behind it.
-    if let (Some(y), Some(&x)) = (out.last_mut(), from.get(2 * last)) {
-        *y = x;
+    for (i, y) in rest.iter_mut().enumerate() {
+        *y = from[2 * (done + i)];
     }
 }
 
 /// `even[0], odd[0], even[1], odd[1], ...`
 #[inline(always)]
 fn interleave<T: Float>(even: &[T], odd: &[T], out: &mut [T]) {
-    let (pairs, last) = out.as_chunks_mut::<2>();
-    if let ([y], Some(&x)) = (last, even.get(pairs.len())) {
-        *y = x;
+    let (chunks, rest) = out.as_chunks_mut::<{ 2 * CHUNK }>();
+    let done = chunks.len() * CHUNK;
+    let phases = even.chunks(CHUNK).zip(odd.chunks(CHUNK));
+    for (out, (even, odd)) in chunks.iter_mut().zip(phases) {
+        let (even, odd) = (&even[..CHUNK], &odd[..CHUNK]);
+        for i in 0..CHUNK {
+            out[2 * i] = even[i];
+            out[2 * i + 1] = odd[i];
+        }
     }
-    for ((pair, &even), &odd) in pairs.iter_mut().zip(even).zip(odd) {
-        *pair = [even, odd];
+    for (i, y) in rest.iter_mut().enumerate() {
+        let phase = if i % 2 == 0 { even } else { odd };
+        *y = phase[done + i / 2];
     }
 }
 

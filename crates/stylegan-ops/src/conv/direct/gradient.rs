@@ -199,7 +199,10 @@ fn four<L: Lanes>(l: L, rows: [Option<(&[f32], f32)>; 4], lanes: usize, out: &mu
     if let [Some(a), Some(b), Some(c), Some(d)] = rows {
         let rows = [a, b, c, d];
         while done + L::LANES <= a.0.len() {
-            let v = rows.map(|(row, scale)| l.mul(l.splat(scale), l.load(&row[done..])));
+            let mut v = [l.splat(0.0); 4];
+            for (v, (row, scale)) in v.iter_mut().zip(&rows) {
+                *v = l.mul(l.splat(*scale), l.load(&row[done..]));
+            }
             // Four channels of every fourth pixel, from the first, second, third and fourth on.
             let v = l.transpose4(v);
             for (i, quad) in l.floats(&v).as_chunks::<4>().0.iter().enumerate() {

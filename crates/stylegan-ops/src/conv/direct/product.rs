@@ -53,9 +53,10 @@ pub(super) fn multiply<L: Lanes>(
     sums: &mut [L::Vector],
     accumulate: bool,
 ) {
+    // More rows would take more pointers than there are registers for them.
     match (L::REGISTERS >= 32, width) {
-        (true, 1) => tiles::<L, 16, 1>(l, pixels, places, distances, vectors, sums, accumulate),
-        (true, 2) => tiles::<L, 12, 2>(l, pixels, places, distances, vectors, sums, accumulate),
+        (true, 1) => tiles::<L, 8, 1>(l, pixels, places, distances, vectors, sums, accumulate),
+        (true, 2) => tiles::<L, 8, 2>(l, pixels, places, distances, vectors, sums, accumulate),
         (true, 3) => tiles::<L, 8, 3>(l, pixels, places, distances, vectors, sums, accumulate),
         (true, 4) => tiles::<L, 6, 4>(l, pixels, places, distances, vectors, sums, accumulate),
         (false, 1) => tiles::<L, 8, 1>(l, pixels, places, distances, vectors, sums, accumulate),

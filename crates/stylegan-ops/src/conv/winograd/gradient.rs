@@ -228,7 +228,7 @@ impl<L: Lanes> Work for TransformPicture<'_, L> {
             let k = line.first + tile;
             let place = start * line.of + k * width + self.panel - start;
             for row in 0..6 {
-                let d = columns.map(|column| column[row]);
+                let d = row_of(l, &columns, row);
                 for (column, value) in points::input(l, d).into_iter().enumerate() {
                     let to = (6 * row + column) * self.step + place;
                     write(l, self.out, to, value);
@@ -269,7 +269,7 @@ impl<L: Lanes> Work for TransformGradient<'_, L> {
                 *column = points::four_taps(l, [at(0, x), at(1, x), at(2, x), at(3, x)]);
             }
             for row in 0..6 {
-                let d = columns.map(|column| column[row]);
+                let d = row_of(l, &columns, row);
                 for (column, value) in points::four_taps(l, d).into_iter().enumerate() {
                     let frequency = 6 * row + column;
                     let to = frequency * self.step + self.panel * line.of + line.first + tile;
@@ -278,6 +278,21 @@ impl<L: Lanes> Work for TransformGradient<'_, L> {
             }
         }
     }
+}
+
+/// One row of a matrix that is given by its columns. A loop, not a `map`: that would be compiled for the least
+/// machine.
+#[inline(always)]
+fn row_of<L: Lanes, const COLUMNS: usize, const ROWS: usize>(
+    l: L,
+    columns: &[[L::Vector; ROWS]; COLUMNS],
+    row: usize,
+) -> [L::Vector; COLUMNS] {
+    let mut values = [l.splat(0.0); COLUMNS];
+    for (value, column) in values.iter_mut().zip(columns) {
+        *value = column[row];
+    }
+    values
 }
 
 /// Writes one vector to its place.
@@ -409,13 +424,15 @@ impl<L: Lanes> Work for Finish<'_, L> {
         for (panel, first) in (0..self.inputs).step_by(L::LANES).enumerate() {
             let mut columns = [[gain; 3]; 6];
             for (x, column) in columns.iter_mut().enumerate() {
-                let m = [0, 1, 2, 3, 4, 5]
-                    .map(|y: usize| self.sums[(6 * y + x) * self.of_frequency + panel]);
+                let mut m = [gain; 6];
+                for (y, m) in m.iter_mut().enumerate() {
+                    *m = self.sums[(6 * y + x) * self.of_frequency + panel];
+                }
                 *column = points::three_outputs(l, m);
             }
             let mut taps = [gain; 9];
             for y in 0..3 {
-                let m = columns.map(|column| column[y]);
+                let m = row_of(l, &columns, y);
                 for (x, tap) in points::three_outputs(l, m).into_iter().enumerate() {
                     taps[3 * y + x] = l.mul(gain, tap);
                 }
