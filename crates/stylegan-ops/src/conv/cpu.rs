@@ -1,7 +1,7 @@
-//! The convolution family on the CPU: the choice of the algorithm, and the direct form as matrix products over
-//! tiles. (3x3 convolutions of stride 1 and upsampling ones have another form in `winograd`.)
+//! The convolution family on the CPU: the choice of the algorithm in `f32`, and the direct form in `f64` as matrix
+//! products over tiles. (`winograd` has 3x3 convolutions of stride 1 and upsampling ones, `direct` all others.)
 //!
-//! The direct form gathers, for a tile of output pixels, the input pixels under every tap into a matrix that fits
+//! The form in `f64` gathers, for a tile of output pixels, the input pixels under every tap into a matrix that fits
 //! the cache, and multiplies it with the weight. In a transposed convolution of stride s, a tile is one of cells
 //! of s * s output pixels, and each of these phases of the output grid is multiplied with the rows of the matrix
 //! that belong to the taps that reach it, so no product with an inserted zero is ever computed.
@@ -92,7 +92,7 @@ impl Gathering {
 /// kernel.
 fn weight_matrix<T: Float>(g: &Geometry, by: Derivative, w: &[T], kernel: &[usize]) -> Vec<T> {
     let area = g.kernel[0] * g.kernel[1];
-    let (y_stride, x_stride) = strides(g);
+    let (y_stride, x_stride) = g.strides();
     let ((outputs, output_stride), (inputs, input_stride)) = match by {
         Derivative::Y => ((g.y[0], y_stride), (g.x[0], x_stride)),
         Derivative::X => ((g.x[0], x_stride), (g.y[0], y_stride)),
@@ -110,9 +110,9 @@ fn weight_matrix<T: Float>(g: &Geometry, by: Derivative, w: &[T], kernel: &[usiz
     matrix
 }
 
-/// Element types, by the algorithms that they have beside the direct form.
+/// Element types, by the algorithms that they have beside products of gathered matrices.
 pub(crate) trait Fast: Sized {
-    /// Computes [`convolve`] by another algorithm, if there is one for these sizes that pays.
+    /// Computes [`convolve`] by another algorithm, if there is one.
     fn convolve<E: Epilogue<Self>>(
         _: &Geometry,
         _: Derivative,
@@ -125,7 +125,7 @@ pub(crate) trait Fast: Sized {
         false
     }
 
-    /// Computes [`weight_gradient`] by another algorithm, if there is one for these sizes that pays.
+    /// Computes [`weight_gradient`] by another algorithm, if there is one.
     fn weight_gradient(
         _: &Geometry,
         _: &[Self],
@@ -171,17 +171,7 @@ impl Fast for f32 {
             winograd::convolve(level, &shape, None, input, kernels, scale, epilogue, out);
             return true;
         }
-        let (y_stride, x_stride) = strides(g);
-        let (output_stride, input_stride) = match by {
-            Derivative::Y => (y_stride, x_stride),
-            Derivative::X => (x_stride, y_stride),
-        };
-        let kernels = direct::Kernels {
-            w,
-            output_stride,
-            input_stride,
-        };
-        direct::convolve(level, g, by, input, kernels, scale, epilogue, out);
+        direct::convolve(level, g, by, input, w, scale, epilogue, out);
         true
     }
 
@@ -199,8 +189,7 @@ impl Fast for f32 {
             winograd::weight_gradient(level, &shape, (x, scale_x), (y, scale_y), strides, out);
             return true;
         }
-        let (y_stride, x_stride) = strides(g);
-        direct::weight_gradient(level, g, [x, y], scales, [y_stride, x_stride], out);
+        direct::weight_gradient(level, g, [x, y], scales, out);
         true
     }
 
@@ -231,7 +220,7 @@ pub(super) fn as_winograd_gradient(g: &Geometry) -> Option<(winograd::Shape, [us
     if g.kernel != [3, 3] || g.config.stride != 1 {
         return None;
     }
-    let (y_stride, x_stride) = strides(g);
+    let (y_stride, x_stride) = g.strides();
     let shape = winograd::Shape {
         n: g.n,
         input: g.x,
@@ -274,15 +263,6 @@ pub(super) fn as_winograd<'a>(
     })
 }
 
-/// From kernel to kernel of a weight, by channels of y and of x.
-fn strides(g: &Geometry) -> (usize, usize) {
-    let area = g.kernel[0] * g.kernel[1];
-    match g.config.layout {
-        WeightLayout::YX => (area * g.x[0], area),
-        WeightLayout::XY => (area, area * g.y[0]),
-    }
-}
-
 /// A 3x3 transposed convolution of stride 2 and a filter that leaves twice the size, as Winograd's
 /// algorithm computes them.
 pub(super) fn as_upsampling<'a>(
@@ -313,7 +293,7 @@ pub(super) fn as_upsampling<'a>(
         padding: 1,
         gain: g.config.gain,
     };
-    let (input_stride, output_stride) = strides(g);
+    let (input_stride, output_stride) = g.strides();
     let kernels = Kernels {
         w,
         output_stride,

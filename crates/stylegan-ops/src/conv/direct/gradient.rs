@@ -19,14 +19,13 @@ const INPUTS: usize = 8;
 /// What the upstream gradient of a part of the tiles takes, in bytes.
 const PART: usize = 4 << 20;
 
-/// Computes all of `out`, whose kernel `(output, input)` starts at `output * strides[0] + input * strides[1]`, from
-/// the picture `x` and the upstream gradient `y`, each with an optional scale of its channels.
+/// Computes all of `out` from the picture `x` and the upstream gradient `y`, each with an optional scale of its
+/// channels.
 pub(crate) fn weight_gradient(
     level: Level,
     g: &Geometry,
     [x, y]: [&[f32]; 2],
     [scale_x, scale_y]: [Option<&[f32]>; 2],
-    strides: [usize; 2],
     out: &mut [f32],
 ) {
     let picture = |data, dims, scale| Picture { data, dims, scale };
@@ -38,7 +37,7 @@ pub(crate) fn weight_gradient(
             x: picture(x, g.x, scale_x),
             y: picture(y, g.y, scale_y),
             gain: g.config.gain as f32,
-            strides,
+            strides: g.strides().into(),
             out,
         },
     );
@@ -50,6 +49,7 @@ struct WeightGradient<'a> {
     x: Picture<'a, f32>,
     y: Picture<'a, f32>,
     gain: f32,
+    /// From kernel to kernel, by outputs and inputs.
     strides: [usize; 2],
     out: &'a mut [f32],
 }

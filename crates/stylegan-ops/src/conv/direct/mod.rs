@@ -14,6 +14,8 @@
 mod gradient;
 mod pack;
 mod product;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::ops::Range;
@@ -26,8 +28,7 @@ use crate::gather::{Picture, Tile, tiles};
 use crate::parallel::SharedOut;
 use crate::simd::{Lanes, Level, Scope, Scratch, WithLanes, Work, dispatch};
 pub(crate) use gradient::weight_gradient;
-pub(crate) use pack::Kernels;
-use pack::Pack;
+use pack::{Kernels, Pack};
 use product::{Distances, Panel, panels};
 use window::Window;
 
@@ -67,11 +68,16 @@ pub(crate) fn convolve<E: Epilogue<f32>>(
     g: &Geometry,
     by: Derivative,
     input: &[f32],
-    kernels: Kernels,
+    w: &[f32],
     scale: Option<&[f32]>,
     epilogue: &E,
     out: &mut [f32],
 ) {
+    let (y_stride, x_stride) = g.strides();
+    let (output_stride, input_stride) = match by {
+        Derivative::Y => (y_stride, x_stride),
+        Derivative::X => (x_stride, y_stride),
+    };
     let finish = |sample: usize, channel: usize, first_pixel: usize, row: &mut [f32]| {
         epilogue.finish(sample, channel, first_pixel, row);
     };
@@ -91,7 +97,11 @@ pub(crate) fn convolve<E: Epilogue<f32>>(
             },
             output: g.output(by),
             gain: g.config.gain as f32,
-            kernels,
+            kernels: Kernels {
+                w,
+                output_stride,
+                input_stride,
+            },
             finish: if E::EMPTY { None } else { Some(&finish) },
             out,
         },

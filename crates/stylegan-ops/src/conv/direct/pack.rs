@@ -8,10 +8,10 @@ use crate::simd::{Lanes, Work};
 /// A weight and where its elements are: kernel `(output, input)` starts at
 /// `output * output_stride + input * input_stride`.
 #[derive(Clone, Copy)]
-pub(crate) struct Kernels<'a> {
-    pub(crate) w: &'a [f32],
-    pub(crate) output_stride: usize,
-    pub(crate) input_stride: usize,
+pub(super) struct Kernels<'a> {
+    pub(super) w: &'a [f32],
+    pub(super) output_stride: usize,
+    pub(super) input_stride: usize,
 }
 
 /// Packs some inputs of a panel of outputs: `[input][tap][vector]`, zero after the last output.
