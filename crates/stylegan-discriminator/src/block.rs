@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::{Module, VarBuilder};
 use stylegan_ops::growing::cross_fade;
 use stylegan_ops::nn::{Architecture, Conv2dConfig, Conv2dLayer, Pyramid, resample_filter};
-use stylegan_ops::{BiasAct, Filter, average_pool2d, downsample2d};
+use stylegan_ops::{BiasAct, Filter, add, average_pool2d, downsample2d};
 
 use crate::DiscriminatorConfig;
 
@@ -85,7 +85,7 @@ impl Module for Block {
             y = average_pool2d(&y, 2)?;
         }
         match &self.skip {
-            Some(skip) => skip.forward(x)? + y,
+            Some(skip) => add(&skip.forward(x)?, &y),
             None => Ok(y),
         }
     }
@@ -145,7 +145,7 @@ impl ImageInput {
         match &self.join {
             Join::Sum(filter) => {
                 let image = downsample2d(image, filter)?;
-                Ok(((x + self.from_rgb.forward(&image)?)?, image))
+                Ok((add(x, &self.from_rgb.forward(&image)?)?, image))
             }
             Join::Fade if fade > 0. => {
                 let image = average_pool2d(image, 2)?;

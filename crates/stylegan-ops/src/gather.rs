@@ -70,7 +70,8 @@ pub(crate) struct Picture<'a, T> {
 }
 
 impl<'a, T: Float> Picture<'a, T> {
-    fn plane(&self, sample: usize, channel: usize) -> (&'a [T], T) {
+    /// The pixels of a channel, and their scale.
+    pub(crate) fn plane(&self, sample: usize, channel: usize) -> (&'a [T], T) {
         let [channels, h, w] = self.dims;
         let plane = sample * channels + channel;
         (

@@ -3,7 +3,7 @@ use std::f64::consts::FRAC_1_SQRT_2;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{Module, VarBuilder};
 use stylegan_ops::nn::{Architecture, Conv2dConfig, Conv2dLayer, Resampling, resample_filter};
-use stylegan_ops::{BiasAct, Filter};
+use stylegan_ops::{BiasAct, Filter, add};
 
 use crate::NoiseMap;
 use crate::layers::{Input, Pass, Setting, SynthesisLayer, ToRgb};
@@ -122,7 +122,7 @@ impl Block {
                 ws = &ws[1..];
                 let y = self.conv1.forward(&y, &ws[0], pass)?;
                 match skip {
-                    Some(skip) => (skip.forward(x)? + y)?,
+                    Some(skip) => add(&skip.forward(x)?, &y)?,
                     None => y,
                 }
             }

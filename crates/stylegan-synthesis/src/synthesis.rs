@@ -2,7 +2,7 @@ use candle_core::{IndexOp, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use stylegan_ops::growing::{Lod, cross_fade};
 use stylegan_ops::nn::Architecture;
-use stylegan_ops::{Filter, nearest_upsample2d, upsample2d};
+use stylegan_ops::{Filter, add, nearest_upsample2d, upsample2d};
 
 use crate::block::{Block, Features};
 use crate::features::FeatureMaps;
@@ -178,7 +178,7 @@ impl Synthesis {
                 Architecture::Skip => {
                     let new = output(block, &features)?;
                     match image {
-                        Some(image) => Some((upsample2d(&image, &block.image_filter)? + new)?),
+                        Some(image) => Some(add(&upsample2d(&image, &block.image_filter)?, &new)?),
                         None => Some(new),
                     }
                 }

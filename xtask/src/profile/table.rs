@@ -54,7 +54,8 @@ impl Profile<'_> {
         let attributed: f64 = rows.iter().map(|row| row.seconds).sum();
         let rest = Row {
             name: REST.to_string(),
-            seconds: self.total - attributed,
+            // Operators that run at the same time may take longer in all than the whole.
+            seconds: (self.total - attributed).max(0.0),
             count: 0,
         };
         for row in rows.iter().chain([&rest]) {

@@ -169,7 +169,7 @@ fn first_order(loss: &Tensor, wanted: Option<HashSet<TensorId>>) -> Result<Gradi
     }
     let keep = wanted.clone();
     let _wanted = Wanted::set(wanted);
-    stacker::grow(STACK_BYTES, || {
+    stacker::maybe_grow(STACK_BYTES / 2, STACK_BYTES, || {
         let mut gradients = walk(loss)?;
         // candle also keeps gradients of constants.
         let variables = || {
@@ -278,6 +278,27 @@ impl Drop for FirstOrderPass {
     fn drop(&mut self) {
         IN_FIRST_ORDER_PASS.set(self.0);
     }
+}
+
+/// Computes two gradients at the same time, inside an operator's backward rule: each is marked as one of the
+/// running pass on whichever thread it runs.
+pub(crate) fn join<A: Send, B: Send>(
+    a: impl FnOnce() -> Result<A> + Send,
+    b: impl FnOnce() -> Result<B> + Send,
+) -> Result<(A, B)> {
+    let first_order = IN_FIRST_ORDER_PASS.get();
+    let marked = |first_order| FirstOrderPass::set(first_order);
+    let (a, b) = rayon::join(
+        || {
+            let _pass = marked(first_order);
+            a()
+        },
+        || {
+            let _pass = marked(first_order);
+            b()
+        },
+    );
+    Ok((a?, b?))
 }
 
 /// Runs a kernel without the marks of the backward pass that it may be part of: where the calling

@@ -1,7 +1,7 @@
-//! The convolution family on the CPU: the choice of the algorithm, and the direct form as matrix products over
-//! tiles. (3x3 convolutions of stride 1 and upsampling ones have another form in `winograd`.)
+//! The convolution family on the CPU: the choice of the algorithm in `f32`, and the direct form in `f64` as matrix
+//! products over tiles. (`winograd` has 3x3 convolutions of stride 1 and upsampling ones, `direct` all others.)
 //!
-//! The direct form gathers, for a tile of output pixels, the input pixels under every tap into a matrix that fits
+//! The form in `f64` gathers, for a tile of output pixels, the input pixels under every tap into a matrix that fits
 //! the cache, and multiplies it with the weight. In a transposed convolution of stride s, a tile is one of cells
 //! of s * s output pixels, and each of these phases of the output grid is multiplied with the rows of the matrix
 //! that belong to the taps that reach it, so no product with an inserted zero is ever computed.
@@ -14,6 +14,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::choice::takes_winograd;
+use super::direct;
+use super::grid::{Grid, pairs};
 use super::winograd::{self, Kernels, Upsampling};
 use super::{Derivative, Epilogue, Geometry, WeightLayout};
 use crate::buffer::unspecified;
@@ -34,11 +36,8 @@ const TASKS: usize = 16;
 /// The smallest block of channels that is worth a product of its own.
 const CHANNEL_BLOCK: usize = 16;
 
-/// Output pixels as cells of `step * step` phases: phase `(a, b)` of cell `j` is pixel `step * j + (a, b)`.
-struct Grid {
-    step: usize,
-    /// Rows and columns of cells.
-    size: [usize; 2],
+/// The phases of a grid, with their taps in an order in which they can be gathered once.
+struct Gathering {
     /// The input pixels that any phase of a cell reads, in the order in which they are gathered.
     taps: Vec<Tap>,
     /// What each phase sums.
@@ -54,31 +53,8 @@ struct Run {
     len: usize,
 }
 
-impl Grid {
-    fn new(g: &Geometry, by: Derivative) -> Self {
-        let (stride, padding) = (g.config.stride, g.config.padding as isize);
-        let (step, [_, rows, columns]) = match by {
-            Derivative::Y => (1, g.y),
-            Derivative::X => (stride, g.x),
-        };
-        // Output pixel a + stride * j is reached by tap k from input pixel j + (a + padding - k) / stride.
-        let offset = |a: usize, k: usize| match by {
-            Derivative::Y => Some(k as isize - padding),
-            Derivative::X => {
-                let distance = a as isize + padding - k as isize;
-                let whole = distance.rem_euclid(stride as isize) == 0;
-                whole.then(|| distance.div_euclid(stride as isize))
-            }
-        };
-        let of_phase = |[a, b]: [usize; 2]| {
-            let tap = |(index, [ky, kx]): (usize, [usize; 2])| {
-                let (dy, dx) = (offset(a, ky)?, offset(b, kx)?);
-                Some((index, Tap { dy, dx }))
-            };
-            let taps = pairs(g.kernel).enumerate().filter_map(tap);
-            taps.collect::<Vec<_>>()
-        };
-        let mut phases: Vec<Vec<(usize, Tap)>> = pairs([step, step]).map(of_phase).collect();
+impl Gathering {
+    fn new(mut phases: Vec<Vec<(usize, Tap)>>) -> Self {
         // Row by row, from left to right and back in turn: the four phases of a 3x3 kernel of stride 2 sum one
         // run each.
         let place = |tap: &Tap| (-tap.dy, if tap.dy % 2 == 0 { tap.dx } else { -tap.dx });
@@ -105,8 +81,6 @@ impl Grid {
         };
         let phases = phases.iter_mut().map(&mut runs).collect();
         Self {
-            step,
-            size: [rows.div_ceil(step), columns.div_ceil(step)],
             taps,
             phases,
             kernel,
@@ -114,16 +88,11 @@ impl Grid {
     }
 }
 
-/// All pairs of indices below the sizes, row by row.
-fn pairs([rows, columns]: [usize; 2]) -> impl Iterator<Item = [usize; 2]> {
-    (0..rows).flat_map(move |row| (0..columns).map(move |column| [row, column]))
-}
-
 /// The weight as a matrix `[output channels, taps * input channels]`, for taps by their index within the
 /// kernel.
 fn weight_matrix<T: Float>(g: &Geometry, by: Derivative, w: &[T], kernel: &[usize]) -> Vec<T> {
     let area = g.kernel[0] * g.kernel[1];
-    let (y_stride, x_stride) = strides(g);
+    let (y_stride, x_stride) = g.strides();
     let ((outputs, output_stride), (inputs, input_stride)) = match by {
         Derivative::Y => ((g.y[0], y_stride), (g.x[0], x_stride)),
         Derivative::X => ((g.x[0], x_stride), (g.y[0], y_stride)),
@@ -141,9 +110,9 @@ fn weight_matrix<T: Float>(g: &Geometry, by: Derivative, w: &[T], kernel: &[usiz
     matrix
 }
 
-/// Element types, by the algorithms that they have beside the direct form.
+/// Element types, by the algorithms that they have beside products of gathered matrices.
 pub(crate) trait Fast: Sized {
-    /// Computes [`convolve`] by another algorithm, if there is one for these sizes that pays.
+    /// Computes [`convolve`] by another algorithm, if there is one.
     fn convolve<E: Epilogue<Self>>(
         _: &Geometry,
         _: Derivative,
@@ -156,7 +125,7 @@ pub(crate) trait Fast: Sized {
         false
     }
 
-    /// Computes [`weight_gradient`] by another algorithm, if there is one for these sizes that pays.
+    /// Computes [`weight_gradient`] by another algorithm, if there is one.
     fn weight_gradient(
         _: &Geometry,
         _: &[Self],
@@ -195,33 +164,33 @@ impl Fast for f32 {
         epilogue: &E,
         out: &mut [f32],
     ) -> bool {
-        let Some((shape, kernels)) = as_winograd(g, by, w) else {
-            return false;
-        };
-        let chosen = takes_winograd(winograd::pays(&shape));
-        if chosen {
-            let level = simd::level();
+        let level = simd::level();
+        if let Some((shape, kernels)) = as_winograd(g, by, w)
+            && takes_winograd(winograd::pays(&shape))
+        {
             winograd::convolve(level, &shape, None, input, kernels, scale, epilogue, out);
+            return true;
         }
-        chosen
+        direct::convolve(level, g, by, input, w, scale, epilogue, out);
+        true
     }
 
     fn weight_gradient(
         g: &Geometry,
         x: &[f32],
         y: &[f32],
-        [scale_x, scale_y]: [Option<&[f32]>; 2],
+        scales @ [scale_x, scale_y]: [Option<&[f32]>; 2],
         out: &mut [f32],
     ) -> bool {
-        let Some((shape, strides)) = as_winograd_gradient(g) else {
-            return false;
-        };
-        let chosen = takes_winograd(winograd::gradient_pays(&shape));
-        if chosen {
-            let level = simd::level();
+        let level = simd::level();
+        if let Some((shape, strides)) = as_winograd_gradient(g)
+            && takes_winograd(winograd::gradient_pays(&shape))
+        {
             winograd::weight_gradient(level, &shape, (x, scale_x), (y, scale_y), strides, out);
+            return true;
         }
-        chosen
+        direct::weight_gradient(level, g, [x, y], scales, out);
+        true
     }
 
     fn upsampled<E: Epilogue<f32>>(
@@ -251,7 +220,7 @@ pub(super) fn as_winograd_gradient(g: &Geometry) -> Option<(winograd::Shape, [us
     if g.kernel != [3, 3] || g.config.stride != 1 {
         return None;
     }
-    let (y_stride, x_stride) = strides(g);
+    let (y_stride, x_stride) = g.strides();
     let shape = winograd::Shape {
         n: g.n,
         input: g.x,
@@ -294,15 +263,6 @@ pub(super) fn as_winograd<'a>(
     })
 }
 
-/// From kernel to kernel of a weight, by channels of y and of x.
-fn strides(g: &Geometry) -> (usize, usize) {
-    let area = g.kernel[0] * g.kernel[1];
-    match g.config.layout {
-        WeightLayout::YX => (area * g.x[0], area),
-        WeightLayout::XY => (area, area * g.y[0]),
-    }
-}
-
 /// A 3x3 transposed convolution of stride 2 and a filter that leaves twice the size, as Winograd's
 /// algorithm computes them.
 pub(super) fn as_upsampling<'a>(
@@ -333,7 +293,7 @@ pub(super) fn as_upsampling<'a>(
         padding: 1,
         gain: g.config.gain,
     };
-    let (input_stride, output_stride) = strides(g);
+    let (input_stride, output_stride) = g.strides();
     let kernels = Kernels {
         w,
         output_stride,
@@ -356,9 +316,9 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
     if T::convolve(g, by, input, w, scale, epilogue, out) {
         return;
     }
-    let (from, [outputs, out_h, out_w], stride) = match by {
-        Derivative::Y => (g.x, g.y, g.config.stride),
-        Derivative::X => (g.y, g.x, 1),
+    let (from, [outputs, out_h, out_w]) = match by {
+        Derivative::Y => (g.x, g.y),
+        Derivative::X => (g.y, g.x),
     };
     let input = Picture {
         data: input,
@@ -367,9 +327,11 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
     };
     let inputs = from[0];
     let grid = Grid::new(g, by);
-    let (step, depth) = (grid.step, inputs * grid.taps.len());
-    let columns = inputs * grid.kernel.len();
-    let weight = weight_matrix(g, by, w, &grid.kernel);
+    let (step, stride) = (grid.step, grid.stride);
+    let gathering = Gathering::new(grid.phases.clone());
+    let depth = inputs * gathering.taps.len();
+    let columns = inputs * gathering.kernel.len();
+    let weight = weight_matrix(g, by, w, &gathering.kernel);
     let target = (TILE_ELEMENTS / depth.max(1)).clamp(64, 1024);
     let tiles = tiles(g.n, grid.size, target);
     let block = channel_block(outputs, tiles.len());
@@ -382,7 +344,7 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
     let shared = SharedOut::new(out);
     let task = |scratch: &mut Scratch<T>, (tile, channels): (&Tile, Range<usize>)| {
         let pixels = tile.pixels();
-        let (gathered, pitch) = match input.in_place(0, &grid.taps, stride, tile) {
+        let (gathered, pitch) = match input.in_place(0, &gathering.taps, stride, tile) {
             Some(data) => (data, from[1] * from[2]),
             None => {
                 let matrix = sized(&mut scratch.gathered, depth * pixels);
@@ -390,7 +352,15 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
                     #[inline(always)]
                     || {
                         let buffer = &mut scratch.plane;
-                        gather(&input, 0..inputs, &grid.taps, stride, tile, buffer, matrix)
+                        gather(
+                            &input,
+                            0..inputs,
+                            &gathering.taps,
+                            stride,
+                            tile,
+                            buffer,
+                            matrix,
+                        )
                     },
                 );
                 (&*matrix, pixels)
@@ -422,7 +392,7 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
             // through no other pointer meanwhile.
             unsafe { std::slice::from_raw_parts_mut(pointer, rows.len() * out_w) }
         };
-        if let [runs] = &grid.phases[..]
+        if let [runs] = &gathering.phases[..]
             && tile.samples.len() == 1
         {
             let sample = tile.samples.start;
@@ -441,18 +411,17 @@ pub(crate) fn convolve<T: Float, E: Epilogue<T>>(
         }
         let product = sized(
             &mut scratch.product,
-            grid.phases.len() * channels.len() * pixels,
+            gathering.phases.len() * channels.len() * pixels,
         );
         let phases = product.chunks_exact_mut(channels.len() * pixels);
-        for ((phase, runs), product) in grid.phases.iter().enumerate().zip(phases) {
+        for ((phase, runs), product) in gathering.phases.iter().enumerate().zip(phases) {
             if runs.is_empty() {
                 product.fill(T::zero());
                 continue;
             }
             // The last row of cells may lie outside the picture in this phase.
-            let reached = (out_h - (phase / step).min(out_h)).div_ceil(step);
             let used = match tile.samples.len() {
-                1 => reached.min(tile.rows.end).saturating_sub(tile.rows.start) * tile.columns,
+                1 => grid.reached(phase, &tile.rows, out_h) * tile.columns,
                 _ => pixels,
             };
             let mut product = MatrixMut::new(product, channels.len(), used, pixels);

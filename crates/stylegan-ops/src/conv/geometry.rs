@@ -158,6 +158,21 @@ impl Geometry {
         Self { n, ..self }
     }
 
+    /// From kernel to kernel of the weight, by channels of y and of x.
+    pub(super) fn strides(&self) -> (usize, usize) {
+        let area = self.kernel[0] * self.kernel[1];
+        match self.config.layout {
+            WeightLayout::YX => (area * self.x[0], area),
+            WeightLayout::XY => (area, area * self.y[0]),
+        }
+    }
+
+    /// Multiplications of the direct form.
+    pub(super) fn products(&self) -> usize {
+        let [y_channels, h, w] = self.y;
+        self.n * y_channels * h * w * self.x[0] * self.kernel[0] * self.kernel[1]
+    }
+
     /// Channels, height and width of the picture that is computed.
     pub(crate) fn output(&self, by: Derivative) -> [usize; 3] {
         match by {

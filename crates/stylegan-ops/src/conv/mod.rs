@@ -13,8 +13,10 @@
 
 pub(crate) mod choice;
 pub(crate) mod cpu;
+mod direct;
 mod epilogue;
 mod geometry;
+mod grid;
 pub(crate) mod reference;
 #[cfg(test)]
 mod tests;
@@ -22,11 +24,15 @@ mod winograd;
 
 use candle_core::{Result, Shape, Tensor};
 
+use crate::autograd::join;
 use crate::channelwise::{channel_dot, modulate};
 use crate::check::expect_shape;
 use crate::kernel::{Float, Kernel, apply2, apply3};
 pub(crate) use epilogue::{Epilogue, Plain};
 pub(crate) use geometry::{Derivative, Geometry};
+
+/// Up to so many multiplications the gradients of a convolution are computed at the same time.
+const AT_ONCE: usize = 1 << 28;
 
 /// The order of the first two dimensions of a weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -213,6 +219,19 @@ impl Convolve {
         }
     }
 
+    /// Two gradients: those of small convolutions at the same time, because each of them has too little to do for
+    /// several threads.
+    fn both<A: Send, B: Send>(
+        &self,
+        a: impl FnOnce() -> Result<A> + Send,
+        b: impl FnOnce() -> Result<B> + Send,
+    ) -> Result<(A, B)> {
+        if self.geometry.products() <= AT_ONCE {
+            return join(a, b);
+        }
+        Ok((a()?, b()?))
+    }
+
     fn weight_gradient(
         &self,
         input: &Tensor,
@@ -248,12 +267,16 @@ impl Kernel<2> for Convolve {
         d_out: &Tensor,
         needs: [bool; 2],
     ) -> Result<[Option<Tensor>; 2]> {
-        let d_input = needs[0]
-            .then(|| self.geometry.across(self.opposite(), d_out, w))
-            .transpose()?;
-        let dw = needs[1]
-            .then(|| self.weight_gradient(input, None, d_out))
-            .transpose()?;
+        let (d_input, dw) = self.both(
+            || {
+                let across = || self.geometry.across(self.opposite(), d_out, w);
+                needs[0].then(across).transpose()
+            },
+            || {
+                let weight_gradient = || self.weight_gradient(input, None, d_out);
+                needs[1].then(weight_gradient).transpose()
+            },
+        )?;
         Ok([d_input, dw])
     }
 }
@@ -276,14 +299,19 @@ impl Kernel<3> for Convolve {
         d_out: &Tensor,
         needs: [bool; 3],
     ) -> Result<[Option<Tensor>; 3]> {
-        let dw = needs[1]
-            .then(|| self.weight_gradient(input, Some(scale), d_out))
-            .transpose()?;
-        if !(needs[0] || needs[2]) {
-            return Ok([None, dw, None]);
-        }
-        let d_scaled = self.geometry.across(self.opposite(), d_out, w)?;
-        let [d_input, d_scale] = scaled_gradients(input, scale, &d_scaled, [needs[0], needs[2]])?;
+        let ([d_input, d_scale], dw) = self.both(
+            || {
+                if !(needs[0] || needs[2]) {
+                    return Ok([None, None]);
+                }
+                let d_scaled = self.geometry.across(self.opposite(), d_out, w)?;
+                scaled_gradients(input, scale, &d_scaled, [needs[0], needs[2]])
+            },
+            || {
+                let weight_gradient = || self.weight_gradient(input, Some(scale), d_out);
+                needs[1].then(weight_gradient).transpose()
+            },
+        )?;
         Ok([d_input, dw, d_scale])
     }
 }

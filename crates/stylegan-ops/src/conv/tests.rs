@@ -158,13 +158,13 @@ fn the_direct_form_sums_what_its_definition_says() -> Result<()> {
     Ok(())
 }
 
-fn waves(seed: usize, count: usize) -> Vec<f32> {
+pub(super) fn waves(seed: usize, count: usize) -> Vec<f32> {
     let wave = |i: usize| ((i * i % 8191) as f64 * 0.37 + (i + seed) as f64).sin() as f32;
     (0..count).map(wave).collect()
 }
 
 /// The largest difference from the direct form in f64, relative to the largest magnitude.
-fn error(got: &[f32], expected: &[f64]) -> f64 {
+pub(super) fn error(got: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(got.len(), expected.len());
     let largest = expected.iter().fold(0.0, |m: f64, e| m.max(e.abs()));
     let difference = |(g, e): (&f32, &f64)| {
@@ -178,7 +178,7 @@ fn error(got: &[f32], expected: &[f64]) -> f64 {
     got.iter().zip(expected).map(difference).fold(0.0, f64::max) / largest
 }
 
-fn wide(values: &[f32]) -> Vec<f64> {
+pub(super) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&v| v as f64).collect()
 }
 

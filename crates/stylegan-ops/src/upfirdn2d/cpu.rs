@@ -1,174 +1,120 @@
-//! The CPU kernel: every row of the result is a weighted sum of rows, columns first.
+//! The CPU kernel: every plane is filtered along its columns, then along its rows, a band of rows at a time.
 //!
-//! A separable filter adds up the rows under its column once per result row, and then shifted copies of
-//! that sum; any other filter adds up shifted copies of every row. Rows are tasks of their own, so that
-//! a few large planes are spread over all cores.
+//! The columns of a band's results are summed into lines with zeros beside them, all of one length. So the rows
+//! are summed without a look at where they end: one loop over all lines, whose results between the rows are
+//! left out when they are put in order. A filter that is not separable is a sum of filters that are, of one row
+//! each.
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use super::{Filter, UpFirDn2d};
-use crate::combine::combine;
 use crate::conv::Epilogue;
 use crate::kernel::Float;
-use crate::parallel::planes_with;
+use crate::parallel::{RUN_ELEMENTS, planes_with, wide};
 
-/// Which samples of one axis contribute to which results.
+/// One axis of a filter: which samples contribute to which results.
 ///
 /// Results `j * period + phase` all have the same taps: `(offset, weight)` reads sample
 /// `j * step + offset`.
 struct Axis<T> {
     phases: Vec<Vec<(i64, T)>>,
     step: usize,
-    input: usize,
-    output: usize,
 }
 
 impl<T: Float> Axis<T> {
-    fn new(taps: &[f64], config: &UpFirDn2d, before: i64, input: usize, output: usize) -> Self {
+    /// `taps` are positions in a filter of `len` and their weights.
+    fn new(taps: &[(usize, f64)], len: usize, config: &UpFirDn2d, before: i64) -> Self {
         let (up, down) = (config.up as i64, config.down as i64);
         let common = gcd(config.up, config.down);
-        let last = taps.len() - 1;
-        let tap = |k: usize| taps[if config.flip_filter { k } else { last - k }];
         let taps_of = |phase: usize| {
-            let position = |k: usize| phase as i64 * down + k as i64 - before;
-            let reads = (0..taps.len()).filter(|&k| position(k).rem_euclid(up) == 0);
-            reads
-                .map(|k| (position(k).div_euclid(up), T::from_f64(tap(k))))
-                .collect()
+            let read = |&(tap, weight): &(usize, f64)| {
+                let k = match config.flip_filter {
+                    true => tap,
+                    false => len - 1 - tap,
+                };
+                let position = phase as i64 * down + k as i64 - before;
+                let whole = position.rem_euclid(up) == 0;
+                whole.then(|| (position.div_euclid(up), T::from_f64(weight)))
+            };
+            taps.iter().filter_map(read).collect()
         };
-        let phases = (0..config.up / common).map(taps_of).collect();
         Self {
-            phases,
+            phases: (0..config.up / common).map(taps_of).collect(),
             step: config.down / common,
-            input,
-            output,
         }
-    }
-
-    /// The samples that contribute to result `index`.
-    fn reads(&self, index: usize) -> impl Iterator<Item = (usize, T)> + '_ {
-        let start = (index / self.phases.len() * self.step) as i64;
-        let inside = move |&(offset, tap): &(i64, T)| {
-            let at = start + offset;
-            (0..self.input as i64)
-                .contains(&at)
-                .then_some((at as usize, tap))
-        };
-        self.phases[index % self.phases.len()]
-            .iter()
-            .filter_map(inside)
-    }
-
-    /// The smallest and largest offset of any tap.
-    fn offsets(&self) -> (i64, i64) {
-        let all = || self.phases.iter().flatten().map(|&(offset, _)| offset);
-        (all().min().unwrap_or(0), all().max().unwrap_or(0))
-    }
-
-    /// How many results each phase has at most.
-    fn results_per_phase(&self) -> usize {
-        self.output.div_ceil(self.phases.len())
     }
 }
 
-/// One row, padded with zeros and split by residue modulo the step, so that every tap of a phase
-/// reads a contiguous run.
-struct Row<T> {
-    lanes: Vec<Vec<T>>,
-    /// The samples that results read; what the lanes hold beside them stays zero.
-    read: Range<usize>,
-    /// The offset that the lanes begin with, and how many of their elements precede the samples.
+/// A filter that is an outer product, or a summand of one that is not.
+struct Separable<T> {
+    column: Axis<T>,
+    row: Axis<T>,
+}
+
+fn separable<T: Float>(filter: &Filter, config: &UpFirDn2d) -> Vec<Separable<T>> {
+    let [kh, kw] = filter.dims();
+    let [x0, _, y0, _] = config.padding;
+    let of = |column: &[(usize, f64)], row: &[(usize, f64)]| Separable {
+        column: Axis::new(column, kh, config, y0),
+        row: Axis::new(row, kw, config, x0),
+    };
+    let gain = config.gain;
+    if let Some((column, row)) = filter.factors() {
+        let column: Vec<_> = column.iter().map(|tap| tap * gain).enumerate().collect();
+        let row: Vec<_> = row.iter().copied().enumerate().collect();
+        return vec![of(&column, &row)];
+    }
+    let row = |ky: usize| (0..kw).map(move |kx| (kx, filter.at(ky, kx) * gain));
+    (0..kh)
+        .map(|ky| of(&[(ky, 1.0)], &row(ky).collect::<Vec<_>>()))
+        .collect()
+}
+
+/// Where samples and results lie in lines.
+struct Lines {
+    /// The sample that a line begins with.
     first: i64,
-    skipped: usize,
-    /// The samples in their order, where the lanes split them.
-    samples: Vec<T>,
-    /// The results of every phase, where there are several.
-    results: Vec<Vec<T>>,
+    /// The samples that results read; zero beside them.
+    samples: Range<usize>,
+    /// From line to line.
+    pitch: usize,
+    /// By how much taps are apart.
+    reach: usize,
+    /// Between results of a phase.
+    step: usize,
 }
 
-impl<T: Float> Row<T> {
-    fn new(axis: &Axis<T>) -> Self {
-        let (first, last) = axis.offsets();
-        let results = axis.results_per_phase();
-        let lane = (last - first) as usize / axis.step + 1 + results;
-        let end = (first + (lane * axis.step) as i64).clamp(0, axis.input as i64) as usize;
-        let read = (first.max(0) as usize).min(end)..end;
-        let skipped = match read.is_empty() {
-            true => 0,
-            false => (read.start as i64 - first) as usize,
-        };
-        let phases = match axis.phases.len() {
-            1 => 0,
-            phases => phases,
-        };
+impl Lines {
+    /// For rows of `input` samples and `output` results.
+    fn new<T: Float>(filters: &[Separable<T>], input: usize, output: usize) -> Self {
+        let taps = || filters.iter().flat_map(|f| f.row.phases.iter().flatten());
+        let offsets = || taps().map(|&(offset, _)| offset);
+        let (first, last) = (offsets().min().unwrap_or(0), offsets().max().unwrap_or(0));
+        let (phases, step) = filters
+            .first()
+            .map_or((1, 1), |f| (f.row.phases.len(), f.row.step));
+        let reach = (last - first) as usize;
+        let results = output.div_ceil(phases).max(1);
+        let pitch = (results - 1) * step + 1 + reach;
+        let end = (first + pitch as i64).clamp(0, input as i64) as usize;
         Self {
-            lanes: vec![vec![T::zero(); lane]; axis.step],
-            samples: vec![T::zero(); if axis.step == 1 { 0 } else { read.len() }],
-            read,
             first,
-            skipped,
-            results: vec![vec![T::zero(); results]; phases],
+            samples: (first.max(0) as usize).min(end)..end,
+            pitch,
+            reach,
+            step,
         }
     }
 
-    /// Fills the row with a weighted sum of rows of samples.
-    #[inline(always)]
-    fn load<'a>(&mut self, rows: impl Iterator<Item = (T, &'a [T])>) {
-        let (read, skipped, step) = (self.read.clone(), self.skipped, self.lanes.len());
-        let rows = rows.map(|(weight, row)| (weight, &row[read.clone()]));
-        if let [lane] = self.lanes.as_mut_slice() {
-            return combine(rows, false, &mut lane[skipped..skipped + read.len()]);
+    /// The samples within a line.
+    fn place(&self) -> Range<usize> {
+        if self.samples.is_empty() {
+            return 0..0;
         }
-        combine(rows, false, &mut self.samples);
-        for residue in 0..step {
-            let (lane, start) = ((skipped + residue) % step, (skipped + residue) / step);
-            let samples = self.samples[residue.min(read.len())..].iter();
-            for (to, &sample) in self.lanes[lane][start..]
-                .iter_mut()
-                .zip(samples.step_by(step))
-            {
-                *to = sample;
-            }
-        }
-    }
-
-    /// Filters the row into `out`, or into the results of the phases, or adds to them.
-    #[inline(always)]
-    fn filter(&mut self, axis: &Axis<T>, accumulate: bool, out: &mut [T]) {
-        let (lanes, first, step) = (&self.lanes, self.first, axis.step);
-        let terms = |phase: usize| {
-            axis.phases[phase].iter().map(move |&(offset, tap)| {
-                let position = (offset - first) as usize;
-                (tap, &lanes[position % step][position / step..])
-            })
-        };
-        if self.results.is_empty() {
-            return combine(terms(0), accumulate, out);
-        }
-        for (phase, results) in self.results.iter_mut().enumerate() {
-            combine(terms(phase), accumulate, results);
-        }
-    }
-
-    /// Puts the phases together, where there are several.
-    #[inline(always)]
-    fn store(&self, out: &mut [T]) {
-        match self.results.as_slice() {
-            [even, odd] if out.len().is_multiple_of(2) => {
-                for ((y, &even), &odd) in out.chunks_exact_mut(2).zip(even).zip(odd) {
-                    y[0] = even;
-                    y[1] = odd;
-                }
-            }
-            phases => {
-                for (phase, results) in phases.iter().enumerate() {
-                    let out = out.iter_mut().skip(phase).step_by(phases.len());
-                    for (y, &result) in out.zip(results) {
-                        *y = result;
-                    }
-                }
-            }
-        }
+        let start = (self.samples.start as i64 - self.first) as usize;
+        start..start + self.samples.len()
     }
 }
 
@@ -183,72 +129,267 @@ pub(crate) fn upfirdn2d<T: Float, E: Epilogue<T>>(
     epilogue: &E,
     out: &mut [T],
 ) {
+    let filters = separable::<T>(filter, config);
+    let bands = Bands {
+        lines: Lines::new(&filters, w, columns),
+        filters: &filters,
+        x,
+        dims: [channels, h, w],
+        columns,
+    };
+    // Lines and results of a band stay in the fastest cache.
+    let band = (RUN_ELEMENTS / bands.lines.pitch).clamp(1, rows.max(1));
     let [kh, kw] = filter.dims();
-    let [x0, _, y0, _] = config.padding;
-    let axes = |column: &[f64], rows_of_taps: &[&[f64]]| {
-        let vertical = Axis::<T>::new(column, config, y0, h, rows);
-        let horizontal = |taps: &&[f64]| Axis::<T>::new(taps, config, x0, w, columns);
-        let horizontal: Vec<_> = rows_of_taps.iter().map(horizontal).collect();
-        (vertical, horizontal)
-    };
-    let finish = |index: usize, out: &mut [T]| {
-        if !E::EMPTY {
-            let (plane, y) = (index / rows, index % rows);
-            epilogue.finish(plane / channels, plane % channels, y * columns, out);
+    // Eight taps take about as long as an element of other kernels.
+    let cost = (kh + kw).div_ceil(8) * columns;
+    let scratch = || Scratch::new(&bands, band);
+    if band >= rows {
+        return planes_with(
+            out,
+            rows * columns,
+            rows * cost,
+            scratch,
+            #[inline(always)]
+            |scratch, plane, out| bands.compute(scratch, plane, 0, epilogue, out),
+        );
+    }
+    let planes = out.par_chunks_mut((rows * columns).max(1)).enumerate();
+    planes.for_each(|(plane, out)| {
+        let parts = out.par_chunks_mut(band * columns).enumerate();
+        parts.for_each_init(scratch, |scratch, (i, out)| {
+            wide(
+                #[inline(always)]
+                || bands.compute(scratch, plane, i * band, epilogue, out),
+            );
+        });
+    });
+}
+
+/// What is computed in bands.
+struct Bands<'a, T> {
+    filters: &'a [Separable<T>],
+    lines: Lines,
+    x: &'a [T],
+    /// Channels, height and width of `x`.
+    dims: [usize; 3],
+    /// Results per row.
+    columns: usize,
+}
+
+/// Buffers of a band.
+struct Scratch<T> {
+    lines: Vec<T>,
+    /// The results of every phase, in lines.
+    results: Vec<Vec<T>>,
+}
+
+impl<T: Float> Scratch<T> {
+    fn new(bands: &Bands<T>, rows: usize) -> Self {
+        let len = rows * bands.lines.pitch;
+        let phases = bands.filters.first().map_or(0, |f| f.row.phases.len());
+        Self {
+            lines: vec![T::zero(); len],
+            results: vec![vec![T::zero(); len]; phases],
         }
-    };
-    let row_of = |index: usize, at: usize| &x[(index / rows * h + at) * w..][..w];
-    if let Some((column, row)) = filter.factors() {
-        let column: Vec<f64> = column.iter().map(|t| t * config.gain).collect();
-        let (vertical, horizontal) = axes(&column, &[row]);
-        let cost = (kh + kw) * columns;
-        let scratch = || Row::new(&horizontal[0]);
-        planes_with(
-            out,
-            columns,
-            cost,
-            scratch,
-            #[inline(always)]
-            |row, index, out| {
-                let reads = vertical.reads(index % rows);
-                row.load(reads.map(|(at, tap)| (tap, row_of(index, at))));
-                row.filter(&horizontal[0], false, out);
-                row.store(out);
-                finish(index, out);
-            },
-        );
-    } else {
-        // The vertical taps carry the index of the filter row that they select.
-        let indices: Vec<f64> = (0..kh).map(|k| k as f64).collect();
-        let taps: Vec<f64> = (0..kh * kw)
-            .map(|k| filter.at(k / kw, k % kw) * config.gain)
-            .collect();
-        let (vertical, horizontal) = axes(&indices, &taps.chunks_exact(kw).collect::<Vec<_>>());
-        let cost = kh * (kw + 1) * columns;
-        let scratch = || Row::new(&horizontal[0]);
-        planes_with(
-            out,
-            columns,
-            cost,
-            scratch,
-            #[inline(always)]
-            |row, index, out| {
-                let mut reads = vertical.reads(index % rows).peekable();
-                if reads.peek().is_none() {
-                    out.fill(T::zero());
+    }
+}
+
+impl<T: Float> Bands<'_, T> {
+    /// The rows of one plane from `first` on, as many as `out` has.
+    #[inline(always)]
+    fn compute<E: Epilogue<T>>(
+        &self,
+        scratch: &mut Scratch<T>,
+        plane: usize,
+        first: usize,
+        epilogue: &E,
+        out: &mut [T],
+    ) {
+        let Self { lines, columns, .. } = self;
+        let [channels, h, w] = self.dims;
+        let (pitch, rows) = (lines.pitch, out.len() / columns);
+        let x = &self.x[plane * h * w..][..h * w];
+        let sums = &mut scratch.lines[..rows * pitch];
+        // Behind the last line there is nothing to read.
+        let count = rows * pitch - lines.reach;
+        for (i, filter) in self.filters.iter().enumerate() {
+            sum_columns(&filter.column, lines, x, w, first..first + rows, sums);
+            for (taps, results) in filter.row.phases.iter().zip(&mut scratch.results) {
+                let at = |offset: i64| (offset - lines.first) as usize;
+                weighted_sum(sums, taps, at, i > 0, &mut results[..count]);
+            }
+        }
+        for (row, out) in out.chunks_exact_mut(*columns).enumerate() {
+            put_in_order(&scratch.results, row * pitch, lines.step, out);
+        }
+        if !E::EMPTY {
+            epilogue.finish(plane / channels, plane % channels, first * columns, out);
+        }
+    }
+}
+
+/// The results of all phases in lines that start at `from`, as one row.
+#[inline(always)]
+fn put_in_order<T: Float>(phases: &[Vec<T>], from: usize, step: usize, out: &mut [T]) {
+    match (phases, step) {
+        ([results], 1) => copy(&results[from..], out),
+        ([results], 2) => halve(&results[from..], out),
+        ([even, odd], 1) => interleave(&even[from..], &odd[from..], out),
+        _ => {
+            for (phase, results) in phases.iter().enumerate() {
+                let out = out.iter_mut().skip(phase).step_by(phases.len());
+                for (y, &result) in out.zip(results[from..].iter().step_by(step)) {
+                    *y = result;
                 }
-                let mut accumulate = false;
-                for (at, ky) in reads {
-                    row.load(std::iter::once((T::one(), row_of(index, at))));
-                    row.filter(&horizontal[ky.to_f64() as usize], accumulate, out);
-                    accumulate = true;
+            }
+        }
+    }
+}
+
+/// The sums of the columns of some rows, in lines.
+#[inline(always)]
+fn sum_columns<T: Float>(
+    axis: &Axis<T>,
+    lines: &Lines,
+    x: &[T],
+    w: usize,
+    rows: Range<usize>,
+    out: &mut [T],
+) {
+    let h = (x.len() / w.max(1)) as i64;
+    let place = lines.place();
+    for (row, out) in rows.zip(out.chunks_exact_mut(lines.pitch)) {
+        let taps = &axis.phases[row % axis.phases.len()];
+        let start = (row / axis.phases.len() * axis.step) as i64;
+        let out = &mut out[place.clone()];
+        let at = |offset: i64| (start + offset) as usize * w + lines.samples.start;
+        let (Some(&(first, _)), Some(&(last, _))) = (taps.first(), taps.last()) else {
+            out.fill(T::zero());
+            continue;
+        };
+        let inside = |offset: i64| (0..h).contains(&(start + offset));
+        if inside(first) && inside(last) {
+            weighted_sum(x, taps, at, false, out);
+            continue;
+        }
+        out.fill(T::zero());
+        for tap in taps.iter().filter(|tap| inside(tap.0)) {
+            weighted_sum(x, std::slice::from_ref(tap), at, true, out);
+        }
+    }
+}
+
+/// Terms that one pass over the result adds up.
+const TERMS: usize = 4;
+/// Elements of a loop of a fixed length, which is vectors: rows are too short for one that finds out.
+const CHUNK: usize = 8;
+
+/// `out[i] = sum over taps of weight * from[at(offset) + i]`, or `out[i] += ...` if `accumulate`.
+#[inline(always)]
+fn weighted_sum<T: Float>(
+    from: &[T],
+    taps: &[(i64, T)],
+    at: impl Fn(i64) -> usize,
+    accumulate: bool,
+    out: &mut [T],
+) {
+    if taps.is_empty() && !accumulate {
+        return out.fill(T::zero());
+    }
+    for (i, taps) in taps.chunks(TERMS).enumerate() {
+        let accumulate = accumulate || i > 0;
+        match taps {
+            [a, b, c, d] => sum_of(from, [a, b, c, d], &at, accumulate, out),
+            [a, b, c] => sum_of(from, [a, b, c], &at, accumulate, out),
+            [a, b] => sum_of(from, [a, b], &at, accumulate, out),
+            [a] => sum_of(from, [a], &at, accumulate, out),
+            _ => {}
+        }
+    }
+}
+
+#[inline(always)]
+fn sum_of<T: Float, const N: usize>(
+    from: &[T],
+    taps: [&(i64, T); N],
+    at: &impl Fn(i64) -> usize,
+    accumulate: bool,
+    out: &mut [T],
+) {
+    let mut weights = [T::zero(); N];
+    let mut sources = [from; N];
+    for (k, &(offset, weight)) in taps.into_iter().enumerate() {
+        weights[k] = weight;
+        sources[k] = &from[at(offset)..][..out.len()];
+    }
+    let mut done = 0;
+    while done < out.len() {
+        // The last chunk overlaps the one before it, unless that would add to sums twice.
+        if done + CHUNK > out.len() && !accumulate && out.len() >= CHUNK {
+            done = out.len() - CHUNK;
+        }
+        if done + CHUNK <= out.len() {
+            let mut sum = [T::zero(); CHUNK];
+            for (weight, source) in weights.iter().zip(&sources) {
+                for (sum, &x) in sum.iter_mut().zip(&source[done..done + CHUNK]) {
+                    *sum += *weight * x;
                 }
-                if accumulate {
-                    row.store(out);
-                }
-                finish(index, out);
-            },
-        );
+            }
+            for (y, sum) in out[done..done + CHUNK].iter_mut().zip(sum) {
+                *y = if accumulate { *y + sum } else { sum };
+            }
+            done += CHUNK;
+            continue;
+        }
+        for (i, y) in out.iter_mut().enumerate().skip(done) {
+            let mut sum = T::zero();
+            for (weight, source) in weights.iter().zip(&sources) {
+                sum += *weight * source[i];
+            }
+            *y = if accumulate { *y + sum } else { sum };
+        }
+        return;
+    }
+}
+
+#[inline(always)]
+fn copy<T: Float>(from: &[T], out: &mut [T]) {
+    out.copy_from_slice(&from[..out.len()]);
+}
+
+/// Every second element.
+#[inline(always)]
+fn halve<T: Float>(from: &[T], out: &mut [T]) {
+    let (chunks, rest) = out.as_chunks_mut::<CHUNK>();
+    let done = chunks.len() * CHUNK;
+    for (out, from) in chunks.iter_mut().zip(from.chunks(2 * CHUNK)) {
+        // The last has no element behind it.
+        let from = &from[..2 * CHUNK - 1];
+        for (i, y) in out.iter_mut().enumerate() {
+            *y = from[2 * i];
+        }
+    }
+    for (i, y) in rest.iter_mut().enumerate() {
+        *y = from[2 * (done + i)];
+    }
+}
+
+/// `even[0], odd[0], even[1], odd[1], ...`
+#[inline(always)]
+fn interleave<T: Float>(even: &[T], odd: &[T], out: &mut [T]) {
+    let (chunks, rest) = out.as_chunks_mut::<{ 2 * CHUNK }>();
+    let done = chunks.len() * CHUNK;
+    let phases = even.chunks(CHUNK).zip(odd.chunks(CHUNK));
+    for (out, (even, odd)) in chunks.iter_mut().zip(phases) {
+        let (even, odd) = (&even[..CHUNK], &odd[..CHUNK]);
+        for i in 0..CHUNK {
+            out[2 * i] = even[i];
+            out[2 * i + 1] = odd[i];
+        }
+    }
+    for (i, y) in rest.iter_mut().enumerate() {
+        let phase = if i % 2 == 0 { even } else { odd };
+        *y = phase[done + i / 2];
     }
 }
 

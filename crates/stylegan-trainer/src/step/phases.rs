@@ -60,6 +60,22 @@ pub(super) struct Latents {
     pub(super) mixing: Option<(Tensor, usize)>,
 }
 
+/// Up to so many elements of the widest activations, the discriminator judges generated and real images at the same
+/// time: the operators of such small networks are too short to share one between threads, and two graphs take little
+/// memory.
+const AT_ONCE: usize = 1 << 20;
+
+/// What the discriminator's loss of one pass gives: shares of the minibatch's means.
+#[derive(Default)]
+struct Judgement {
+    gradients: Gradients,
+    loss: f64,
+    score: f64,
+    sign: f64,
+    class_loss: Option<f64>,
+    penalty: Option<f64>,
+}
+
 /// What the phases of a step work with.
 ///
 /// All images have the active resolution of the networks. With `halvings` of the full one,
@@ -195,8 +211,10 @@ impl Phases<'_> {
         Ok((gradients, mean_after))
     }
 
-    /// Gradients of the discriminator's loss, with R1 and R2 where they have no interval. Generated and
-    /// real images go through one after the other, so that only one graph is held at a time.
+    /// Gradients of the discriminator's loss, with R1 and R2 where they have no interval.
+    ///
+    /// Generated and real images go through one after the other, so that only one graph is held at a time;
+    /// small ones at once ([`AT_ONCE`]), which changes nothing but the time.
     pub(super) fn d_main(
         &mut self,
         reals: &[Reals],
@@ -205,63 +223,37 @@ impl Phases<'_> {
     ) -> Result<Gradients> {
         let loss = &self.config.loss;
         let share = 1. / latents.len() as f64;
-        let squared_norm_share = self.full_size_norm().powi(2) * share;
-        let with_regularizers = loss.regularizes_discriminator() && loss.d_reg_interval.is_none();
-        let [r1_gamma, r2_gamma] = match with_regularizers {
-            true => [loss.r1_gamma, loss.r2_gamma],
-            false => [0., 0.],
-        };
         let mut gradients = Gradients::default();
         for (real, latents) in reals.iter().zip(latents) {
             let fakes = self.generate(latents)?;
-            let labels = latents.labels.as_ref();
-            let (logits, class_loss, r2) = self.judge_with(r2_gamma, &fakes, labels)?;
-            let fake_loss = loss.adversarial.discriminator_fake(&logits)?;
-            let mut fake_loss = (fake_loss.mean_all()? * share)?;
-            stats.loss_d +=
-                self.finite(Phase::Dmain, "the loss of generated images", &fake_loss)?;
-            stats.score_fake += number(&logits.mean_all()?)? * share;
-            stats.sign_fake += number(&logits.sign()?.mean_all()?)? * share;
-            if let Some(class_loss) = class_loss {
-                let class_loss = (class_loss * share)?;
-                add(&mut stats.class_loss_fake, number(&class_loss)?);
-                fake_loss = (fake_loss + (class_loss * loss.classifier_weight)?)?;
+            let this: &Self = self;
+            let of_fakes = || this.judge_fakes(&fakes, latents.labels.as_ref(), share);
+            let of_reals = || this.judge_reals(real, share);
+            let (of_fakes, of_reals) = match this.is_small(&fakes)? {
+                true => {
+                    let (of_fakes, of_reals) = rayon::join(of_fakes, of_reals);
+                    (of_fakes?, of_reals?)
+                }
+                false => (of_fakes()?, of_reals()?),
+            };
+            stats.loss_d += of_fakes.loss;
+            stats.loss_d += of_reals.loss;
+            stats.score_fake += of_fakes.score;
+            stats.score_real += of_reals.score;
+            stats.sign_fake += of_fakes.sign;
+            stats.sign_real += of_reals.sign;
+            for (mean, part) in [
+                (&mut stats.class_loss_fake, of_fakes.class_loss),
+                (&mut stats.class_loss_real, of_reals.class_loss),
+                (&mut stats.r2_penalty, of_fakes.penalty),
+                (&mut stats.r1_penalty, of_reals.penalty),
+            ] {
+                if let Some(part) = part {
+                    add(mean, part);
+                }
             }
-            if let Some(r2) = r2 {
-                let penalty = (r2 * squared_norm_share)?;
-                add(
-                    &mut stats.r2_penalty,
-                    self.finite(Phase::Dmain, "R2", &penalty)?,
-                );
-                fake_loss = (fake_loss + (penalty * (r2_gamma / 2.))?)?;
-            }
-            gradients.accumulate(backward_for(&fake_loss, &self.d_params)?)?;
-
-            let labels = real.labels.as_ref();
-            let (logits, class_loss, r1) = self.judge_with(r1_gamma, &real.images, labels)?;
-            let real_loss = loss.adversarial.discriminator_real(&logits)?;
-            let mut real_loss = (real_loss.mean_all()? * share)?;
-            stats.loss_d += self.finite(Phase::Dmain, "the loss of real images", &real_loss)?;
-            stats.score_real += number(&logits.mean_all()?)? * share;
-            stats.sign_real += number(&logits.sign()?.mean_all()?)? * share;
-            if loss.adversarial == AdversarialLoss::WganGp && loss.drift > 0. {
-                let drift = losses::drift(&logits)?.mean_all()?;
-                real_loss = (real_loss + (drift * (loss.drift * share))?)?;
-            }
-            if let Some(class_loss) = class_loss {
-                let class_loss = (class_loss * share)?;
-                add(&mut stats.class_loss_real, number(&class_loss)?);
-                real_loss = (real_loss + (class_loss * loss.classifier_weight)?)?;
-            }
-            if let Some(r1) = r1 {
-                let penalty = (r1 * squared_norm_share)?;
-                add(
-                    &mut stats.r1_penalty,
-                    self.finite(Phase::Dmain, "R1", &penalty)?,
-                );
-                real_loss = (real_loss + (penalty * (r1_gamma / 2.))?)?;
-            }
-            gradients.accumulate(backward_for(&real_loss, &self.d_params)?)?;
+            gradients.accumulate(of_fakes.gradients)?;
+            gradients.accumulate(of_reals.gradients)?;
 
             if loss.adversarial == AdversarialLoss::WganGp && loss.gp_lambda > 0. {
                 let penalty = self.wgan_penalty(real, &fakes)?;
@@ -273,6 +265,85 @@ impl Phases<'_> {
             }
         }
         Ok(gradients)
+    }
+
+    /// Whether the discriminator's widest activations of these images have at most [`AT_ONCE`] elements.
+    fn is_small(&self, images: &Tensor) -> Result<bool> {
+        let (n, _, h, w) = images.dims4()?;
+        let channels = self.config.discriminator.channels(h)?;
+        Ok(n * channels * h * w <= AT_ONCE)
+    }
+
+    /// The weights of R1 and R2 in Dmain: 0 where they have an interval.
+    fn gammas_of_main(&self) -> [f64; 2] {
+        let loss = &self.config.loss;
+        match loss.regularizes_discriminator() && loss.d_reg_interval.is_none() {
+            true => [loss.r1_gamma, loss.r2_gamma],
+            false => [0., 0.],
+        }
+    }
+
+    /// The discriminator's loss of generated images, with R2 where it has no interval.
+    fn judge_fakes(
+        &self,
+        fakes: &Tensor,
+        labels: Option<&Tensor>,
+        share: f64,
+    ) -> Result<Judgement> {
+        let [_, r2_gamma] = self.gammas_of_main();
+        let judged = self.judge_with(r2_gamma, fakes, labels)?;
+        let loss = self.config.loss.adversarial.discriminator_fake(&judged.0)?;
+        let loss = (loss.mean_all()? * share)?;
+        let names = ["the loss of generated images", "R2"];
+        self.conclude(judged, (loss, None), r2_gamma, share, names)
+    }
+
+    /// The discriminator's loss of real images, with the drift of a Wasserstein loss, and R1 where it has no
+    /// interval.
+    fn judge_reals(&self, real: &Reals, share: f64) -> Result<Judgement> {
+        let loss = &self.config.loss;
+        let [r1_gamma, _] = self.gammas_of_main();
+        let judged = self.judge_with(r1_gamma, &real.images, real.labels.as_ref())?;
+        let real_loss = loss.adversarial.discriminator_real(&judged.0)?;
+        let real_loss = (real_loss.mean_all()? * share)?;
+        let drift = match loss.adversarial == AdversarialLoss::WganGp && loss.drift > 0. {
+            true => Some((losses::drift(&judged.0)?.mean_all()? * (loss.drift * share))?),
+            false => None,
+        };
+        let names = ["the loss of real images", "R1"];
+        self.conclude(judged, (real_loss, drift), r1_gamma, share, names)
+    }
+
+    /// The gradients of a loss and of what is added to it, and the numbers to report.
+    fn conclude(
+        &self,
+        (logits, class_loss, penalty): (Tensor, Option<Tensor>, Option<Tensor>),
+        (mut loss, drift): (Tensor, Option<Tensor>),
+        gamma: f64,
+        share: f64,
+        [loss_name, penalty_name]: [&str; 2],
+    ) -> Result<Judgement> {
+        let mut judgement = Judgement {
+            loss: self.finite(Phase::Dmain, loss_name, &loss)?,
+            score: number(&logits.mean_all()?)? * share,
+            sign: number(&logits.sign()?.mean_all()?)? * share,
+            ..Judgement::default()
+        };
+        if let Some(drift) = drift {
+            loss = (loss + drift)?;
+        }
+        if let Some(class_loss) = class_loss {
+            let class_loss = (class_loss * share)?;
+            judgement.class_loss = Some(number(&class_loss)?);
+            loss = (loss + (class_loss * self.config.loss.classifier_weight)?)?;
+        }
+        if let Some(penalty) = penalty {
+            let penalty = (penalty * (self.full_size_norm().powi(2) * share))?;
+            judgement.penalty = Some(self.finite(Phase::Dmain, penalty_name, &penalty)?);
+            loss = (loss + (penalty * (gamma / 2.))?)?;
+        }
+        judgement.gradients = backward_for(&loss, &self.d_params)?;
+        Ok(judgement)
     }
 
     /// The logits of images and, where the discriminator also names their classes, the mean loss of that.

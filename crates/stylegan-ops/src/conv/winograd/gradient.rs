@@ -22,8 +22,10 @@ use super::{Pictures, Shape, TILE, points};
 use crate::parallel::SharedOut;
 use crate::simd::{Lanes, Level, Scope, Scratch, WithLanes, Work, dispatch};
 
-/// What the transformed pictures of a part take, in bytes.
-const PART: usize = 16 << 20;
+/// What the transformed pictures of a part take, in bytes, unless its tiles are fewer than [`TILES`].
+const PART: usize = 4 << 20;
+/// The least tiles of a part: the sums of all channels are read and written once per part.
+const TILES: usize = 128;
 /// Tiles whose products are summed in the registers: a panel of so many is in the first-level cache.
 const DEPTH: usize = 128;
 
@@ -85,16 +87,20 @@ impl WithLanes for WeightGradient<'_> {
         let [x_panels, y_panels] = panels;
         let of_tile = 36 * (x_panels + y_panels);
         let of_line = of_tile * per_line;
-        let at_once = (PART / (size_of::<L::Vector>() * of_line)).clamp(1, lines);
+        let at_once = PART / (size_of::<L::Vector>() * of_line);
+        let at_once = at_once.max(TILES.div_ceil(per_line)).min(lines);
         let sums = 36 * y_panels * L::LANES * x_panels;
-        let mut scratch = Scratch::new(l, Scope::Call, sums + at_once * of_line);
+        let steps = panels.map(|panels| step(at_once * per_line * panels));
+        let size = 36 * (steps[0] + steps[1]);
+        let mut scratch = Scratch::new(l, Scope::Call, sums + size);
         let (sums, scratch) = scratch.vectors(l).split_at_mut(sums);
         let groups = product::panels::<L>(x_panels);
         for first in (0..lines).step_by(at_once) {
             let count = at_once.min(lines - first);
             let tiles = count * per_line;
-            let (xs, rest) = scratch.split_at_mut(36 * tiles * x_panels);
-            let ys = &mut rest[..36 * tiles * y_panels];
+            let steps = panels.map(|panels| step(tiles * panels));
+            let (xs, rest) = scratch.split_at_mut(36 * steps[0]);
+            let ys = &mut rest[..36 * steps[1]];
             let line = |line: usize| Line {
                 sample: (first + line) / lines_of_sample,
                 top: (first + line) % lines_of_sample * TILE,
@@ -116,6 +122,7 @@ impl WithLanes for WeightGradient<'_> {
                         picture: x,
                         panel,
                         groups: &groups,
+                        step: steps[0],
                         out: &to_x,
                     });
                 } else {
@@ -124,6 +131,7 @@ impl WithLanes for WeightGradient<'_> {
                         line: line(i / y_panels),
                         picture: y,
                         panel: i % y_panels,
+                        step: steps[1],
                         out: &to_y,
                     });
                 }
@@ -135,8 +143,8 @@ impl WithLanes for WeightGradient<'_> {
                 l.run(Sum {
                     l,
                     outputs: L::LANES.min(shape.output[0] - panel * L::LANES),
-                    gradients: &ys[i * tiles..(i + 1) * tiles],
-                    pictures: &xs[frequency * tiles * x_panels..][..tiles * x_panels],
+                    gradients: &ys[frequency * steps[1] + panel * tiles..][..tiles],
+                    pictures: &xs[frequency * steps[0]..][..tiles * x_panels],
                     groups: &groups,
                     accumulate: first > 0,
                     sums,
@@ -160,6 +168,12 @@ impl WithLanes for WeightGradient<'_> {
     }
 }
 
+/// The step between frequencies of so many vectors each. A tile has a vector in all of them: at multiples of a
+/// large power of two these would drive each other out of the cache.
+fn step(vectors: usize) -> usize {
+    vectors | 1
+}
+
 /// A row of tiles.
 struct Line {
     sample: usize,
@@ -180,6 +194,8 @@ struct TransformPicture<'a, L> {
     picture: Pictures<'a>,
     panel: usize,
     groups: &'a [(usize, usize)],
+    /// From frequency to frequency.
+    step: usize,
     out: &'a SharedOut<'a, f32>,
 }
 
@@ -199,7 +215,6 @@ impl<L: Lanes> Work for TransformPicture<'_, L> {
         for (row, pixels) in (rows..).zip(pixels.chunks_exact_mut(pitch)) {
             bring_together(l, picture, row, padding, pixels);
         }
-        let panels = self.picture.dims[0].div_ceil(L::LANES);
         let Some(&(start, width)) = self.groups.iter().rfind(|group| group.0 <= self.panel) else {
             return;
         };
@@ -213,9 +228,9 @@ impl<L: Lanes> Work for TransformPicture<'_, L> {
             let k = line.first + tile;
             let place = start * line.of + k * width + self.panel - start;
             for row in 0..6 {
-                let d = columns.map(|column| column[row]);
+                let d = row_of(l, &columns, row);
                 for (column, value) in points::input(l, d).into_iter().enumerate() {
-                    let to = (6 * row + column) * line.of * panels + place;
+                    let to = (6 * row + column) * self.step + place;
                     write(l, self.out, to, value);
                 }
             }
@@ -229,6 +244,8 @@ struct TransformGradient<'a, L> {
     line: Line,
     picture: Pictures<'a>,
     panel: usize,
+    /// From frequency to frequency.
+    step: usize,
     out: &'a SharedOut<'a, f32>,
 }
 
@@ -245,7 +262,6 @@ impl<L: Lanes> Work for TransformGradient<'_, L> {
         for (row, pixels) in (line.top as isize..).zip(pixels.chunks_exact_mut(pitch)) {
             bring_together(l, picture, row, 0, pixels);
         }
-        let panels = self.picture.dims[0].div_ceil(L::LANES);
         for tile in 0..line.tiles {
             let at = |row: usize, column: usize| pixels[row * pitch + TILE * tile + column];
             let mut columns = [[l.splat(0.0); 6]; TILE];
@@ -253,15 +269,30 @@ impl<L: Lanes> Work for TransformGradient<'_, L> {
                 *column = points::four_taps(l, [at(0, x), at(1, x), at(2, x), at(3, x)]);
             }
             for row in 0..6 {
-                let d = columns.map(|column| column[row]);
+                let d = row_of(l, &columns, row);
                 for (column, value) in points::four_taps(l, d).into_iter().enumerate() {
                     let frequency = 6 * row + column;
-                    let to = (frequency * panels + self.panel) * line.of + line.first + tile;
+                    let to = frequency * self.step + self.panel * line.of + line.first + tile;
                     write(l, self.out, to, value);
                 }
             }
         }
     }
+}
+
+/// One row of a matrix that is given by its columns. A loop, not a `map`: that would be compiled for the least
+/// machine.
+#[inline(always)]
+fn row_of<L: Lanes, const COLUMNS: usize, const ROWS: usize>(
+    l: L,
+    columns: &[[L::Vector; ROWS]; COLUMNS],
+    row: usize,
+) -> [L::Vector; COLUMNS] {
+    let mut values = [l.splat(0.0); COLUMNS];
+    for (value, column) in values.iter_mut().zip(columns) {
+        *value = column[row];
+    }
+    values
 }
 
 /// Writes one vector to its place.
@@ -393,13 +424,15 @@ impl<L: Lanes> Work for Finish<'_, L> {
         for (panel, first) in (0..self.inputs).step_by(L::LANES).enumerate() {
             let mut columns = [[gain; 3]; 6];
             for (x, column) in columns.iter_mut().enumerate() {
-                let m = [0, 1, 2, 3, 4, 5]
-                    .map(|y: usize| self.sums[(6 * y + x) * self.of_frequency + panel]);
+                let mut m = [gain; 6];
+                for (y, m) in m.iter_mut().enumerate() {
+                    *m = self.sums[(6 * y + x) * self.of_frequency + panel];
+                }
                 *column = points::three_outputs(l, m);
             }
             let mut taps = [gain; 9];
             for y in 0..3 {
-                let m = columns.map(|column| column[y]);
+                let m = row_of(l, &columns, y);
                 for (x, tap) in points::three_outputs(l, m).into_iter().enumerate() {
                     taps[3 * y + x] = l.mul(gain, tap);
                 }

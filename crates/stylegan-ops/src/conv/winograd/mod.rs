@@ -79,7 +79,7 @@ struct Pictures<'a> {
 /// few channels not for that of the pictures.
 pub(crate) fn pays(shape: &Shape) -> bool {
     let [inputs, outputs] = [shape.input[0], shape.output[0]];
-    let least = if inputs >= 256 { 16 } else { 32 };
+    let least = if inputs >= 256 { 16 } else { 96 };
     inputs >= 16 && outputs >= 16 && tiles(shape) >= least
 }
 

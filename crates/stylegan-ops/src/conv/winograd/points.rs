@@ -114,17 +114,26 @@ pub(super) fn weight<L: Lanes>(l: L, g: [L::Vector; 3]) -> [L::Vector; 6] {
 /// `G g` for four taps.
 #[inline(always)]
 pub(super) fn four_taps<L: Lanes>(l: L, g: [L::Vector; 4]) -> [L::Vector; 6] {
-    let pair = |point: f64, divisor: f64| {
-        let square = point * point;
-        let powers = [1.0, point, square, point * square];
-        let powers = powers.map(|power| l.splat((power / divisor) as f32));
-        let even = l.mul_add(powers[2], g[2], l.mul(powers[0], g[0]));
-        let odd = l.mul_add(powers[3], g[3], l.mul(powers[1], g[1]));
-        (l.add(even, odd), l.sub(even, odd))
-    };
-    let ((p, minus_p), (q, minus_q)) = (pair(P, DIVISORS[1]), pair(Q, DIVISORS[3]));
+    let (p, minus_p) = pair(l, g, P, DIVISORS[1]);
+    let (q, minus_q) = pair(l, g, Q, DIVISORS[3]);
     let first = l.mul(l.splat((1.0 / DIVISORS[0]) as f32), g[0]);
     [first, p, minus_p, q, minus_q, g[3]]
+}
+
+/// Two rows of `G` for four taps: of a point and of its negative.
+#[inline(always)]
+fn pair<L: Lanes>(l: L, g: [L::Vector; 4], point: f64, divisor: f64) -> (L::Vector, L::Vector) {
+    let square = point * point;
+    let factor = |power: f64| (power / divisor) as f32;
+    let [one, first, second, third] = [
+        factor(1.0),
+        factor(point),
+        factor(square),
+        factor(point * square),
+    ];
+    let even = l.mul_add(l.splat(second), g[2], l.mul(l.splat(one), g[0]));
+    let odd = l.mul_add(l.splat(third), g[3], l.mul(l.splat(first), g[1]));
+    (l.add(even, odd), l.sub(even, odd))
 }
 
 /// `A^T m` for three outputs.
