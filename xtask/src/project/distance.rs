@@ -90,7 +90,7 @@ impl DistanceArgs {
         if self.distance == Some(Kind::Pixels) {
             return Ok(Measure::Pixels);
         }
-        let (_, file) = network::import(network)?;
+        let (_, file) = network::import(network, terminal)?;
         match file.d {
             Some(d) => {
                 let discriminator = d.build(DType::F32, &trained.device)?;
