@@ -108,18 +108,6 @@ impl ModulatedLayer<'_> {
                     &mut out,
                 ),
                 Some(fir) => {
-                    if T::upsampled(
-                        &ascent.geometry,
-                        self.filter,
-                        fir,
-                        x,
-                        weight,
-                        Some(style),
-                        &activator,
-                        &mut out,
-                    ) {
-                        return;
-                    }
                     let [_, high, wide] = ascent.geometry.output(ascent.by);
                     let samples = (BETWEEN / (o * high * wide)).clamp(1, n);
                     let mut between = unspecified(samples * o * high * wide);

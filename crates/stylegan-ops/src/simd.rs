@@ -566,9 +566,33 @@ impl Lanes for Portable {
 }
 
 /// The unit of scratch memory: a cache line, aligned for every vector type.
-#[derive(Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Line([f32; 16]);
+
+impl Line {
+    /// How many lines hold so many vectors.
+    pub(crate) fn count<L: Lanes>(_: L, vectors: usize) -> usize {
+        (vectors * L::LANES).div_ceil(16)
+    }
+}
+
+/// Lines as the vectors that they hold.
+#[inline(always)]
+pub(crate) fn vectors<L: Lanes>(_: L, lines: &[Line]) -> &[L::Vector] {
+    let len = lines.len() * (16 / L::LANES);
+    // SAFETY: lines are values without padding, as many as the vectors and aligned for every vector type, and
+    // any values make a vector.
+    unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), len) }
+}
+
+/// The same, to change them.
+#[inline(always)]
+pub(crate) fn vectors_mut<L: Lanes>(_: L, lines: &mut [Line]) -> &mut [L::Vector] {
+    let len = lines.len() * (16 / L::LANES);
+    // SAFETY: as above, and any vector makes values.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), len) }
+}
 
 /// What scratch memory is for: a call may hold memory of its own while its thread runs one of its tasks.
 #[derive(Clone, Copy)]
@@ -600,23 +624,20 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     /// Memory for so many vectors.
-    pub(crate) fn new<L: Lanes>(_: L, scope: Scope, vectors: usize) -> Self {
-        let count = (vectors * L::LANES).div_ceil(16);
+    pub(crate) fn new<L: Lanes>(l: L, scope: Scope, vectors: usize) -> Self {
+        let count = Line::count(l, vectors);
         // Taken out of its place: a second one at the same time is allocated.
         let mut lines = SCRATCH.with(|scratch| scratch[scope as usize].take());
         if lines.len() < count {
-            lines = vec![Line([0.0; 16]); count];
+            lines = vec![Line::default(); count];
         }
         Self { lines, scope }
     }
 
     /// The memory as vectors of unspecified values.
     #[inline(always)]
-    pub(crate) fn vectors<L: Lanes>(&mut self, _: L) -> &mut [L::Vector] {
-        let len = self.lines.len() * (16 / L::LANES);
-        // SAFETY: lines are initialized values without padding, as many as the vectors and aligned for
-        // every vector type, and any values make a vector.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), len) }
+    pub(crate) fn vectors<L: Lanes>(&mut self, l: L) -> &mut [L::Vector] {
+        vectors_mut(l, &mut self.lines)
     }
 }
 

@@ -1,5 +1,5 @@
 //! The convolution family on the CPU: the choice of the algorithm, and the direct form as matrix products over
-//! tiles. (3x3 convolutions of stride 1 and upsampling ones have another form in `winograd`.)
+//! tiles. (3x3 convolutions of stride 1 and transposed ones of stride 2 have another form in `winograd`.)
 //!
 //! The direct form gathers, for a tile of output pixels, the input pixels under every tap into a matrix that fits
 //! the cache, and multiplies it with the weight. In a transposed convolution of stride s, a tile is one of cells
@@ -14,7 +14,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::choice::takes_winograd;
-use super::winograd::{self, Kernels, Upsampling};
+use super::winograd::{self, Kernels, Source};
 use super::{Derivative, Epilogue, Geometry, WeightLayout};
 use crate::buffer::unspecified;
 use crate::gather::{Picture, Plane, Tap, Tile, gather, tiles};
@@ -22,7 +22,6 @@ use crate::gemm::{Matrix, MatrixMut, multiply};
 use crate::kernel::Float;
 use crate::parallel::{SharedOut, planes, wide};
 use crate::simd;
-use crate::upfirdn2d::{Filter, UpFirDn2d};
 
 /// Elements of a gathered matrix: half a megabyte in f32.
 const TILE_ELEMENTS: usize = 128 * 1024;
@@ -166,21 +165,6 @@ pub(crate) trait Fast: Sized {
     ) -> bool {
         false
     }
-
-    /// Computes a transposed convolution and the filter behind it as one convolution, if that pays.
-    #[expect(clippy::too_many_arguments, reason = "those of two ops")]
-    fn upsampled<E: Epilogue<Self>>(
-        _: &Geometry,
-        _: &Filter,
-        _: &UpFirDn2d,
-        _: &[Self],
-        _: &[Self],
-        _: Option<&[Self]>,
-        _: &E,
-        _: &mut [Self],
-    ) -> bool {
-        false
-    }
 }
 
 impl Fast for f64 {}
@@ -195,13 +179,22 @@ impl Fast for f32 {
         epilogue: &E,
         out: &mut [f32],
     ) -> bool {
-        let Some((shape, kernels)) = as_winograd(g, by, w) else {
+        let level = simd::level();
+        if let Some((shape, kernels)) = as_winograd(g, by, w) {
+            let chosen = takes_winograd(winograd::pays(&shape));
+            if chosen {
+                let weight = Source::Stored(kernels);
+                winograd::convolve(level, &shape, input, weight, scale, epilogue, out);
+            }
+            return chosen;
+        }
+        let Some((shape, kernels)) = as_transposed_winograd(g, by, w) else {
             return false;
         };
-        let chosen = takes_winograd(winograd::pays(&shape));
+        let chosen = takes_winograd(winograd::transposed_pays(&shape));
         if chosen {
-            let level = simd::level();
-            winograd::convolve(level, &shape, None, input, kernels, scale, epilogue, out);
+            let weight = Source::Stored(kernels);
+            winograd::convolve_transposed(level, &shape, input, weight, scale, epilogue, out);
         }
         chosen
     }
@@ -220,27 +213,6 @@ impl Fast for f32 {
         if chosen {
             let level = simd::level();
             winograd::weight_gradient(level, &shape, (x, scale_x), (y, scale_y), strides, out);
-        }
-        chosen
-    }
-
-    fn upsampled<E: Epilogue<f32>>(
-        g: &Geometry,
-        filter: &Filter,
-        fir: &UpFirDn2d,
-        y: &[f32],
-        w: &[f32],
-        scale: Option<&[f32]>,
-        epilogue: &E,
-        out: &mut [f32],
-    ) -> bool {
-        let Some((shape, kernels, upsampling)) = as_upsampling(g, filter, fir, w) else {
-            return false;
-        };
-        let chosen = takes_winograd(Upsampling::pays(&shape));
-        if chosen {
-            let (level, up) = (simd::level(), Some(&upsampling));
-            winograd::convolve(level, &shape, up, y, kernels, scale, epilogue, out);
         }
         chosen
     }
@@ -303,44 +275,36 @@ fn strides(g: &Geometry) -> (usize, usize) {
     }
 }
 
-/// A 3x3 transposed convolution of stride 2 and a filter that leaves twice the size, as Winograd's
-/// algorithm computes them.
-pub(super) fn as_upsampling<'a>(
+/// A 3x3 transposed convolution of stride 2 to twice the size and one more pixel, as Winograd's algorithm
+/// computes it.
+pub(super) fn as_transposed_winograd<'a>(
     g: &Geometry,
-    filter: &Filter,
-    fir: &UpFirDn2d,
+    by: Derivative,
     w: &'a [f32],
-) -> Option<(winograd::Shape, Kernels<'a>, Upsampling)> {
-    let [_, h, w_y] = g.y;
-    let [x0, x1, y0, y1] = fir.padding;
-    let [fh, fw] = filter.dims();
-    let fits = g.kernel == [3, 3]
+) -> Option<(winograd::Shape, Kernels<'a>)> {
+    let [_, h, width] = g.y;
+    let fits = by == Derivative::X
+        && g.kernel == [3, 3]
         && (g.config.stride, g.config.padding) == (2, 0)
-        && [g.x[1], g.x[2]] == [2 * h + 1, 2 * w_y + 1]
-        && (fir.up, fir.down) == (1, 1)
-        && (y0 + y1, x0 + x1) == (fh as i64 - 2, fw as i64 - 2);
+        && [g.x[1], g.x[2]] == [2 * h + 1, 2 * width + 1];
     if !fits {
         return None;
     }
-    let tap = |k: usize, taps: usize| if fir.flip_filter { k } else { taps - 1 - k };
-    let row = |ky: usize| (0..fw).map(move |kx| fir.gain * filter.at(tap(ky, fh), tap(kx, fw)));
-    let rows: Vec<Vec<f64>> = (0..fh).map(|ky| row(ky).collect()).collect();
-    let upsampling = Upsampling::new(&rows, [y0, x0])?;
+    let (input_stride, output_stride) = strides(g);
     let shape = winograd::Shape {
         n: g.n,
         input: g.y,
-        output: [g.x[0], h, w_y],
+        output: g.x,
         padding: 1,
         gain: g.config.gain,
     };
-    let (input_stride, output_stride) = strides(g);
     let kernels = Kernels {
         w,
         output_stride,
         input_stride,
         rotated: false,
     };
-    Some((shape, kernels, upsampling))
+    Some((shape, kernels))
 }
 
 /// The picture across the convolution, finished by an epilogue. Every element of `out` is written.

@@ -4,15 +4,16 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::plan::{Block, Plan};
-use super::{Pictures, Shape, TILE, points, product};
+use super::scheme::Scheme;
+use super::{Pictures, Shape, TILE, product};
 use crate::simd::Lanes;
 
 /// The tiles of a block, and where they find their pixels.
 ///
-/// One channel is copied with the zeros around it. Then the six rows of pixels under a row of tiles are
-/// combined by a row of `B^T` into one line: four pixels per tile, and two after the last. A tile reads its
-/// own four and two of the next.
-pub(super) struct Tiles<L> {
+/// One channel is copied with the zeros around it. Then the rows of pixels under a row of tiles are
+/// combined into one line as the [`Scheme`] says: four pixels per tile, and two after the last. A tile reads its
+/// own four and at most two of the next.
+pub(super) struct Tiles<S, L> {
     /// How many vectors hold a value per tile.
     pub(super) vectors: usize,
     /// Panels of vectors, by first vector and width.
@@ -31,10 +32,10 @@ pub(super) struct Tiles<L> {
     dense: bool,
     /// Where the four vectors of pixels of every vector of tiles are in the lines.
     pixels: Vec<[usize; TILE]>,
-    lanes: PhantomData<L>,
+    kind: PhantomData<(S, L)>,
 }
 
-impl<L: Lanes> Tiles<L> {
+impl<S: Scheme, L: Lanes> Tiles<S, L> {
     pub(super) fn new(shape: &Shape, plan: &Plan, block: &Block) -> Self {
         let tile_rows = plan.tiles[0].max(1);
         let mut runs: Vec<(usize, Range<usize>, usize)> = Vec::new();
@@ -70,7 +71,7 @@ impl<L: Lanes> Tiles<L> {
             rows: block.rows.len(),
             dense,
             pixels,
-            lanes: PhantomData,
+            kind: PhantomData,
         }
     }
 
@@ -102,10 +103,11 @@ impl<L: Lanes> Tiles<L> {
         let column = depth * self.vectors;
         for (k, channel) in channels.enumerate() {
             self.copy(l, input, channel, copy);
-            for (row, out) in out.chunks_exact_mut(6 * column).enumerate() {
-                let terms = points::INPUT[row];
+            for (row, out) in out.chunks_exact_mut(S::PRODUCTS * column).enumerate() {
+                let terms = S::pixels(row);
                 let (own, next) = lines.split_at_mut(self.line());
                 match terms.len() {
+                    1 => self.combine::<1>(l, terms, copy, own, next),
                     3 => self.combine::<3>(l, terms, copy, own, next),
                     _ => self.combine::<4>(l, terms, copy, own, next),
                 }
@@ -116,9 +118,9 @@ impl<L: Lanes> Tiles<L> {
                             true => self.load(l, next, start + j, 0),
                             false => self.load(l, own, start + j, TILE),
                         };
-                        let transformed = points::input(l, [d0, d1, d2, d3, d4, d5]);
+                        let transformed = S::input(l, [d0, d1, d2, d3, d4, d5]);
                         let to = start * depth + k * width + j;
-                        for (c, value) in transformed.into_iter().enumerate() {
+                        for (c, value) in transformed.into_iter().take(S::PRODUCTS).enumerate() {
                             out[c * column + to] = value;
                         }
                     }
