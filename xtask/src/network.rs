@@ -35,7 +35,10 @@ pub fn load(network: &Path, device: &Device, terminal: &Terminal) -> Result<Trai
     if let Some(note) = growth_note(generator.network.synthesis()) {
         terminal.line(&note);
     }
-    Ok(generator)
+    Ok(TrainedGenerator {
+        network: generator.network.prepared()?,
+        ..generator
+    })
 }
 
 /// Everything in a file, or in the newest checkpoint of a run, and the path of what was read.

@@ -60,6 +60,7 @@ mod noise;
 mod norm;
 mod parallel;
 mod pointwise;
+mod prepared;
 mod resample;
 mod simd;
 mod slices;
@@ -77,6 +78,7 @@ pub use conv::{Conv2d, Scale, WeightLayout, conv_transpose2d, conv2d, conv2d_wei
 pub use modulated::{ModulatedConv2d, modulated_conv2d, modulated_layer};
 pub use noise::add_noise;
 pub use norm::{adain, instance_norm, minibatch_std, normalize_2nd_moment, pixel_norm};
+pub use prepared::PreparedLayer;
 pub use resample::{ConvResample, conv2d_resample, rotate180};
 pub use upfirdn2d::{
     Filter, UpFirDn2d, average_pool2d, blur2d, downsample2d, nearest_upsample2d, upfirdn2d,

@@ -99,6 +99,23 @@ impl Block {
         })
     }
 
+    /// The same block for parameters that don't change any more.
+    pub(crate) fn prepared(self) -> Result<Self> {
+        let entry = match self.entry {
+            Entry::Input(input) => Entry::Input(input),
+            Entry::Upsample(upsample) => {
+                let Upsample { conv0, skip } = *upsample;
+                let conv0 = conv0.prepared()?;
+                Entry::Upsample(Box::new(Upsample { conv0, skip }))
+            }
+        };
+        Ok(Self {
+            entry,
+            conv1: self.conv1.prepared()?,
+            ..self
+        })
+    }
+
     /// The features of this resolution from those of the previous block, which the first has none of.
     ///
     /// `ws` holds one w `[N, w_dim]` per layer of the whole network.

@@ -40,6 +40,17 @@ impl Generator {
         })
     }
 
+    /// The same network, faster, for parameters that don't change any more; see [`Synthesis::prepared`].
+    ///
+    /// # Errors
+    /// Those of [`Synthesis::prepared`].
+    pub fn prepared(self) -> Result<Self> {
+        Ok(Self {
+            mapping: self.mapping,
+            synthesis: self.synthesis.prepared()?,
+        })
+    }
+
     /// The level of detail that the network stands at.
     pub fn lod(&self) -> Lod {
         self.synthesis.lod()

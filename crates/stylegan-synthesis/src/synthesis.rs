@@ -74,6 +74,22 @@ impl Synthesis {
         })
     }
 
+    /// The same network, faster, for parameters that don't change any more: the weights of modulated layers are kept a
+    /// second time, in the form in which the kernels read them ([`PreparedLayer`](stylegan_ops::PreparedLayer)).
+    ///
+    /// These copies don't follow later changes of the parameters, so a network whose parameters are trained, here or
+    /// in the view of another network of the same store, must not be prepared.
+    ///
+    /// # Errors
+    /// If the parameters are variables.
+    pub fn prepared(self) -> Result<Self> {
+        let blocks = self.blocks.into_iter().map(Block::prepared);
+        Ok(Self {
+            blocks: blocks.collect::<Result<_>>()?,
+            ..self
+        })
+    }
+
     /// The level of detail that the network stands at.
     pub fn lod(&self) -> Lod {
         self.lod

@@ -166,7 +166,8 @@ impl Generate {
         })?;
         perturb(&params, &mut rng)?;
         Ok(Self {
-            generator: Generator::new(&config.generator, params.frozen_var_builder())?,
+            generator: Generator::new(&config.generator, params.frozen_var_builder())?
+                .prepared()?,
             z: seeds(config.batch, config.generator.z_dim, device)?,
             config: config.clone(),
             params,

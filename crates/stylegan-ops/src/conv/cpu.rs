@@ -14,7 +14,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::choice::takes_winograd;
-use super::winograd::{self, Kernels, Source};
+use super::winograd::{self, Form, Kernels, Packed, Source};
 use super::{Derivative, Epilogue, Geometry, WeightLayout};
 use crate::buffer::unspecified;
 use crate::gather::{Picture, Plane, Tap, Tile, gather, tiles};
@@ -155,6 +155,19 @@ pub(crate) trait Fast: Sized {
         false
     }
 
+    /// Computes [`convolve`] with a weight that was packed before, if that pays.
+    fn convolve_packed<E: Epilogue<Self>>(
+        _: &Geometry,
+        _: Derivative,
+        _: &[Self],
+        _: &Packed,
+        _: Option<&[Self]>,
+        _: &E,
+        _: &mut [Self],
+    ) -> bool {
+        false
+    }
+
     /// Computes [`weight_gradient`] by another algorithm, if there is one for these sizes that pays.
     fn weight_gradient(
         _: &Geometry,
@@ -197,6 +210,43 @@ impl Fast for f32 {
             winograd::convolve_transposed(level, &shape, input, weight, scale, epilogue, out);
         }
         chosen
+    }
+
+    fn convolve_packed<E: Epilogue<f32>>(
+        g: &Geometry,
+        by: Derivative,
+        input: &[f32],
+        packed: &Packed,
+        scale: Option<&[f32]>,
+        epilogue: &E,
+        out: &mut [f32],
+    ) -> bool {
+        let (level, transposed) = (simd::level(), by == Derivative::X);
+        let shape = match transposed {
+            false => as_winograd(g, by, &[]),
+            true => as_transposed_winograd(g, by, &[]),
+        };
+        let Some((shape, _)) = shape else {
+            return false;
+        };
+        let form = match winograd::form(&shape, transposed) {
+            Form::Tiles if takes_winograd(true) => Form::Tiles,
+            Form::Few if shape.padding == 1 && !takes_winograd(false) => Form::Few,
+            _ => return false,
+        };
+        let weight = Source::Packed(packed);
+        match (form, transposed) {
+            (Form::Tiles, false) => {
+                winograd::convolve(level, &shape, input, weight, scale, epilogue, out);
+            }
+            (Form::Tiles, true) => {
+                winograd::convolve_transposed(level, &shape, input, weight, scale, epilogue, out);
+            }
+            _ => winograd::convolve_few(
+                level, &shape, transposed, input, packed, scale, epilogue, out,
+            ),
+        }
+        true
     }
 
     fn weight_gradient(
@@ -264,6 +314,30 @@ pub(super) fn as_winograd<'a>(
             },
         ),
     })
+}
+
+/// A weight `[O,I,3,3]` packed for convolutions of stride 1, or for transposed ones of stride 2 of which `I` is the
+/// input.
+pub(crate) fn packed(
+    [outputs, inputs]: [usize; 2],
+    transposed: bool,
+    gain: f64,
+    w: &[f32],
+) -> Packed {
+    let shape = winograd::Shape {
+        n: 1,
+        input: [inputs, 1, 1],
+        output: [outputs, 1, 1],
+        padding: 1,
+        gain,
+    };
+    let kernels = Kernels {
+        w,
+        output_stride: 9 * inputs,
+        input_stride: 9,
+        rotated: false,
+    };
+    winograd::packed(simd::level(), &shape, transposed, kernels)
 }
 
 /// From kernel to kernel of a weight, by channels of y and of x.

@@ -289,7 +289,7 @@ fn winograd_stays_close_to_f64() -> Result<()> {
                         &Plain,
                         &mut got,
                     );
-                    let packed = winograd::packed(level, &shape, kernels);
+                    let packed = winograd::packed(level, &shape, false, kernels);
                     let mut again = vec![f32::NAN; expected.len()];
                     let weight = Source::Packed(&packed);
                     winograd::convolve(level, &shape, &x, weight, style, &Plain, &mut again);
@@ -584,7 +584,7 @@ fn transposed_winograd_stays_close_to_f64() -> Result<()> {
             let got = run(Source::Stored(kernels));
             let error = error(&got, &expected);
             assert!(error < 8e-6, "{level:?} {n}x{i}x{h}x{w} to {o}: {error:e}");
-            let packed = winograd::packed_transposed(level, &shape, kernels);
+            let packed = winograd::packed(level, &shape, true, kernels);
             assert!(
                 run(Source::Packed(&packed)) == got,
                 "{n}x{i}x{h}x{w} packed"
@@ -607,6 +607,85 @@ fn transposed_winograd_stays_close_to_f64() -> Result<()> {
                     2.0 * plain + at as f32,
                     "{n}x{i}x{h}x{w} at {at}"
                 );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Blocks of four and five pixels, parts of blocks, panels with and without gaps, at every level.
+#[test]
+fn a_few_pixels_from_packed_weights_stay_close_to_f64() -> Result<()> {
+    let sizes = [[1, 1], [4, 4], [5, 7], [8, 8], [9, 16], [13, 3]];
+    let channels = [[1, 1, 1], [2, 3, 5], [1, 20, 33], [3, 16, 16]];
+    let cases = sizes
+        .iter()
+        .flat_map(|s| channels.iter().map(move |c| (*s, *c)));
+    for (([h, w], [n, i, o]), transposed) in cases.flat_map(|case| [(case, false), (case, true)]) {
+        let of = |dims: &[usize]| Tensor::zeros(dims, DType::F64, &Device::Cpu);
+        let (x, kernel) = (of(&[n, i, h, w])?, of(&[o, i, 3, 3])?);
+        let config = Conv2d {
+            padding: 1,
+            gain: 0.3,
+            ..Conv2d::default()
+        };
+        let (g, by) = match transposed {
+            false => (Geometry::of_conv(&x, &kernel, &config)?, Derivative::Y),
+            true => {
+                let config = Conv2d {
+                    stride: 2,
+                    padding: 0,
+                    layout: WeightLayout::XY,
+                    ..config
+                };
+                let size = [2 * h + 1, 2 * w + 1];
+                (
+                    Geometry::of_transpose(&x, &kernel, size, &config)?,
+                    Derivative::X,
+                )
+            }
+        };
+        let [x, weight, style] = [(1, n * i * h * w), (2, o * i * 9), (3, n * i)]
+            .map(|(seed, count)| waves(seed, count));
+        let [_, rows, columns] = g.output(by);
+        let count = n * o * rows * columns;
+        let mut expected = vec![0.0; count];
+        let (wide_x, wide_w, wide_style) = (wide(&x), wide(&weight), wide(&style));
+        convolve(
+            &g,
+            by,
+            &wide_x,
+            &wide_w,
+            Some(&wide_style),
+            &Plain,
+            &mut expected,
+        );
+        let (shape, kernels) = match transposed {
+            false => as_winograd(&g, by, &weight).expect("3x3, stride 1"),
+            true => as_transposed_winograd(&g, by, &weight).expect("3x3, stride 2"),
+        };
+        for &level in Level::available() {
+            let packed = winograd::packed(level, &shape, transposed, kernels);
+            let (mut got, mut finished) = (vec![f32::NAN; count], vec![f32::NAN; count]);
+            let style = Some(&style[..]);
+            winograd::convolve_few(
+                level, &shape, transposed, &x, &packed, style, &Plain, &mut got,
+            );
+            let error = error(&got, &expected);
+            assert!(error < 2e-6, "{level:?} {transposed} {shape:?}: {error:e}");
+            let plane = Plane([o, rows * columns]);
+            winograd::convolve_few(
+                level,
+                &shape,
+                transposed,
+                &x,
+                &packed,
+                style,
+                &plane,
+                &mut finished,
+            );
+            for (at, (plain, finished)) in got.iter().zip(&finished).enumerate() {
+                assert_eq!(*finished, 2.0 * plain + at as f32, "{shape:?} at {at}");
             }
         }
     }

@@ -125,6 +125,15 @@ impl SynthesisLayer {
         })
     }
 
+    /// The same layer for parameters that don't change any more.
+    pub(crate) fn prepared(self) -> Result<Self> {
+        let kind = match self.kind {
+            Kind::Modulated(layer) => Kind::Modulated(layer.prepared()?),
+            Kind::Styled(layer) => Kind::Styled(layer),
+        };
+        Ok(Self { kind, ..self })
+    }
+
     /// x `[N, I, H, W]` and w `[N, w_dim]` to `[N, O, H * up, W * up]`.
     pub(crate) fn forward(&self, x: &Tensor, w: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let y = match &self.kind {

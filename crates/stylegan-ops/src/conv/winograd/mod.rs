@@ -33,6 +33,7 @@
 //! Convolutional Neural Networks" (2016).
 
 mod border;
+mod few;
 mod gradient;
 mod plan;
 mod points;
@@ -50,6 +51,7 @@ use super::epilogue::Epilogue;
 use crate::parallel::SharedOut;
 use crate::simd::{Lanes, Level, Scope, Scratch, WithLanes, Work, dispatch};
 use border::{Border, Edge};
+use few::Few;
 pub(crate) use gradient::{pays as gradient_pays, weight_gradient};
 use plan::{Block, Plan};
 use product::Strides;
@@ -102,15 +104,49 @@ fn tiles<S: Scheme>(shape: &Shape) -> usize {
     shape.n * S::tiles(shape.output[1]) * S::tiles(shape.output[2])
 }
 
-/// A weight packed for [`convolve`].
-pub(crate) fn packed(level: Level, shape: &Shape, kernels: Kernels) -> Packed {
-    Packed::new::<Same>(level, shape, kernels)
+/// A weight packed for convolutions of any number of pictures of any size, or for transposed ones of stride 2.
+pub(crate) fn packed(level: Level, shape: &Shape, transposed: bool, kernels: Kernels) -> Packed {
+    match transposed {
+        false => Packed::new::<Same>(level, shape, kernels),
+        true => Packed::new::<Doubled>(level, shape, kernels),
+    }
 }
 
-/// A weight packed for [`convolve_transposed`].
-pub(crate) fn packed_transposed(level: Level, shape: &Shape, kernels: Kernels) -> Packed {
-    Packed::new::<Doubled>(level, shape, kernels)
+/// How convolutions of a packed weight are computed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Form {
+    /// [`convolve`], [`convolve_transposed`].
+    Tiles,
+    /// [`convolve_few`].
+    Few,
+    /// As if it weren't packed.
+    Unpacked,
 }
+
+/// The fastest form for a shape. It compares the vectors that are multiplied, of 16 lanes, those of tiles with a
+/// third more for their transforms.
+pub(crate) fn form(shape: &Shape, transposed: bool) -> Form {
+    let [inputs, h, w] = shape.input;
+    if inputs < 16 || shape.output[0] < 16 {
+        return Form::Unpacked;
+    }
+    let few = shape.n * (h * w * 9).div_ceil(16);
+    let of_tiles = match transposed {
+        false => 36 * tiles::<Same>(shape).div_ceil(16),
+        true => {
+            81 * tiles::<Doubled>(shape).div_ceil(16)
+                + 3 * shape.n * (h.div_ceil(16) + w.div_ceil(16))
+        }
+    };
+    match () {
+        () if of_tiles * 4 < few * 3 => Form::Tiles,
+        () if h * w <= FEW_PIXELS => Form::Few,
+        () => Form::Unpacked,
+    }
+}
+
+/// The most pixels of a picture for [`Form::Few`].
+const FEW_PIXELS: usize = 256;
 
 /// Computes all of `out`, `[n, outputs, h, w]`.
 pub(crate) fn convolve<E: Epilogue<f32>>(
@@ -136,6 +172,38 @@ pub(crate) fn convolve_transposed<E: Epilogue<f32>>(
     out: &mut [f32],
 ) {
     Convolve::<Doubled, E>::new(level, shape, input, weight, scale, epilogue, out).run();
+}
+
+/// [`convolve`] or [`convolve_transposed`] of a padding of 1 in another form, for a few pixels.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a convolution, its inputs, and what goes before and behind it"
+)]
+pub(crate) fn convolve_few<E: Epilogue<f32>>(
+    level: Level,
+    shape: &Shape,
+    transposed: bool,
+    input: &[f32],
+    weight: &Packed,
+    scale: Option<&[f32]>,
+    epilogue: &E,
+    out: &mut [f32],
+) {
+    let input = Pictures {
+        data: input,
+        dims: shape.input,
+        scale,
+    };
+    let few = Few {
+        level,
+        shape,
+        input,
+        weight,
+        step: if transposed { 2 } else { 1 },
+        epilogue,
+        out,
+    };
+    few.run();
 }
 
 struct Convolve<'a, S, E> {

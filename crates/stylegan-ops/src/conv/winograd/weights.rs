@@ -95,11 +95,6 @@ impl Packed {
         }
     }
 
-    /// The memory it takes.
-    pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&self.lines[..])
-    }
-
     /// The packed taps `[panel][input][tap]`.
     pub(super) fn weights<L: Lanes>(
         &self,
