@@ -10,9 +10,10 @@ use candle_core::{DType, Device};
 use serde::Deserialize;
 use serde_json::Value;
 use stylegan_import::Imported;
-use stylegan_synthesis::Synthesis;
+use stylegan_synthesis::{Layers, Synthesis};
 use stylegan_trainer::{TrainedGenerator, find_snapshot};
 
+use crate::precision::PrecisionChoice;
 use crate::progress::Terminal;
 
 /// The latents whose mean w stands in for an average that a file doesn't have, as in the rosinality code.
@@ -24,19 +25,35 @@ const LENGTH_BYTES: usize = 8;
 /// The longest header that the safetensors library reads.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// Loads the generator that a file or the newest checkpoint of a run has to make pictures with; one that has
-/// not grown up says so.
-pub fn load(network: &Path, device: &Device, terminal: &Terminal) -> Result<TrainedGenerator> {
+/// Loads the generator that a file or the newest checkpoint of a run has to make pictures with, and prepares it; one
+/// that has not grown up says so.
+pub fn load(
+    network: &Path,
+    device: &Device,
+    precision: PrecisionChoice,
+    terminal: &Terminal,
+) -> Result<TrainedGenerator> {
     let path = find(network)?;
     let generator = match is_training_checkpoint(&path)? {
         true => TrainedGenerator::load(&path, device)?,
         false => published(&path, device, terminal)?,
     };
+    if precision == PrecisionChoice::Bf16 {
+        ensure!(
+            device.is_cpu(),
+            "--precision bf16: is for --device cpu; leave the option out"
+        );
+        ensure!(
+            generator.config.synthesis.layers == Layers::Modulated,
+            "--precision bf16: is for the layers of StyleGAN2, and this network is of the first \
+             generation; leave the option out"
+        );
+    }
     if let Some(note) = growth_note(generator.network.synthesis()) {
         terminal.line(&note);
     }
     Ok(TrainedGenerator {
-        network: generator.network.prepared()?,
+        network: generator.network.prepared(precision.into())?,
         ..generator
     })
 }

@@ -10,7 +10,7 @@ use crate::bias_act::cpu::{Activator, Curve};
 use crate::bias_act::{self, BiasAct};
 use crate::buffer::unspecified;
 use crate::conv::cpu::{convolve, packed};
-use crate::conv::{Epilogue, Geometry, Packed, Plain, choice};
+use crate::conv::{Epilogue, Geometry, Packed, Plain, Precision, choice};
 use crate::kernel::{Elements, Float, same_dtype, traced};
 use crate::modulated::{DEMODULATION_EPSILON, ModulatedConv2d};
 use crate::parallel::{planes, planes_with};
@@ -55,7 +55,11 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// Of a weight `[O,I,k,k]`, contiguous on the CPU and in f32; None for any other.
-    pub(crate) fn new(w: &Tensor, config: &ModulatedConv2d) -> Result<Option<Self>> {
+    pub(crate) fn new(
+        w: &Tensor,
+        config: &ModulatedConv2d,
+        precision: Precision,
+    ) -> Result<Option<Self>> {
         choice::check()?;
         let &[outputs, inputs, kh, kw] = w.dims() else {
             bail!(
@@ -82,7 +86,7 @@ impl Prepared {
             },
         );
         let channels = [outputs, inputs];
-        let pack = || packed(channels, config.up == 2, config.gain, w);
+        let pack = || packed(channels, config.up == 2, config.gain, w, precision);
         Ok(Some(Self {
             packed: ([kh, kw] == [3, 3] && config.padding == 1).then(pack),
             energies: Tensor::from_vec(energies, (outputs, inputs), &Device::Cpu)?,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor, bail};
 
 use crate::bias_act::BiasAct;
+use crate::conv::Precision;
 use crate::fused::{ModulatedLayer, Prepared};
 use crate::modulated::{ModulatedConv2d, layer};
 use crate::upfirdn2d::Filter;
@@ -19,12 +20,12 @@ use crate::upfirdn2d::Filter;
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
-/// use stylegan_ops::{BiasAct, Filter, ModulatedConv2d, PreparedLayer};
+/// use stylegan_ops::{BiasAct, Filter, ModulatedConv2d, Precision, PreparedLayer};
 ///
 /// # fn main() -> candle_core::Result<()> {
 /// let w = Tensor::ones((32, 16, 3, 3), DType::F32, &Device::Cpu)?;
 /// let config = ModulatedConv2d { up: 1, padding: 1, demodulate: true, gain: 1. };
-/// let layer = PreparedLayer::new(&w, &Filter::default(), &config)?;
+/// let layer = PreparedLayer::new(&w, &Filter::default(), &config, Precision::F32)?;
 /// let x = Tensor::ones((1, 16, 8, 8), DType::F32, &Device::Cpu)?;
 /// let s = Tensor::ones((1, 16), DType::F32, &Device::Cpu)?;
 /// let y = layer.forward(&x, &s, None, None, &BiasAct::lrelu())?;
@@ -43,15 +44,32 @@ pub struct PreparedLayer {
 impl PreparedLayer {
     /// Prepares a weight `[O,I,k,k]`, of which the layer keeps a copy of its own.
     ///
+    /// With [`Precision::Bf16`], 3x3 kernels of layers whose pictures are more than a few pixels are multiplied with
+    /// transformed pixels in bf16, and added up in f32; everything else stays as it is.
+    ///
     /// # Errors
-    /// If the weight has another rank, or is a variable or depends on one: that changes in training.
-    pub fn new(w: &Tensor, filter: &Filter, config: &ModulatedConv2d) -> Result<Self> {
+    /// If the weight has another rank, or is a variable or depends on one: that changes in training. And if products in
+    /// bf16 are asked for where there are none: on other devices than the CPU, or in another data type than f32.
+    pub fn new(
+        w: &Tensor,
+        filter: &Filter,
+        config: &ModulatedConv2d,
+        precision: Precision,
+    ) -> Result<Self> {
         if w.track_op() {
             bail!("prepared layer: expected a weight that doesn't change any more, got a variable")
         }
         let w = w.force_contiguous()?;
+        let prepared = Prepared::new(&w, config, precision)?;
+        if precision == Precision::Bf16 && prepared.is_none() {
+            bail!(
+                "prepared layer: expected a weight in f32 on the CPU for products in bf16, got {:?} on {:?}",
+                w.dtype(),
+                w.device().location()
+            )
+        }
         Ok(Self {
-            prepared: Prepared::new(&w, config)?.map(Arc::new),
+            prepared: prepared.map(Arc::new),
             w,
             filter: filter.clone(),
             config: *config,

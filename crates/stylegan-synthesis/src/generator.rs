@@ -1,6 +1,7 @@
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use stylegan_mapping::{Mapping, broadcast, truncate};
+use stylegan_ops::Precision;
 use stylegan_ops::growing::Lod;
 
 use crate::{GeneratorConfig, NoiseMode, Synthesis};
@@ -44,10 +45,10 @@ impl Generator {
     ///
     /// # Errors
     /// Those of [`Synthesis::prepared`].
-    pub fn prepared(self) -> Result<Self> {
+    pub fn prepared(self, precision: Precision) -> Result<Self> {
         Ok(Self {
             mapping: self.mapping,
-            synthesis: self.synthesis.prepared()?,
+            synthesis: self.synthesis.prepared(precision)?,
         })
     }
 

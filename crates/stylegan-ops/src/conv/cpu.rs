@@ -14,7 +14,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::choice::takes_winograd;
-use super::winograd::{self, Form, Kernels, Packed, Source};
+use super::winograd::{self, Form, Kernels, Packed, Precision, Source};
 use super::{Derivative, Epilogue, Geometry, WeightLayout};
 use crate::buffer::unspecified;
 use crate::gather::{Picture, Plane, Tap, Tile, gather, tiles};
@@ -323,6 +323,7 @@ pub(crate) fn packed(
     transposed: bool,
     gain: f64,
     w: &[f32],
+    precision: Precision,
 ) -> Packed {
     let shape = winograd::Shape {
         n: 1,
@@ -337,7 +338,7 @@ pub(crate) fn packed(
         input_stride: 9,
         rotated: false,
     };
-    winograd::packed(simd::level(), &shape, transposed, kernels)
+    winograd::packed(simd::level(), &shape, transposed, kernels, precision)
 }
 
 /// From kernel to kernel of a weight, by channels of y and of x.

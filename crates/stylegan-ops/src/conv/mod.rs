@@ -28,6 +28,7 @@ use crate::kernel::{Float, Kernel, apply2, apply3};
 pub(crate) use epilogue::{Epilogue, Plain};
 pub(crate) use geometry::{Derivative, Geometry};
 pub(crate) use winograd::Packed;
+pub use winograd::Precision;
 
 /// The order of the first two dimensions of a weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

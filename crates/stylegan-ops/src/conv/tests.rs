@@ -6,7 +6,7 @@ use super::cpu::{
     as_transposed_winograd, as_winograd, as_winograd_gradient, convolve, weight_gradient,
 };
 use super::winograd::Source;
-use super::{Conv2d, Derivative, Epilogue, Geometry, Plain, WeightLayout, winograd};
+use super::{Conv2d, Derivative, Epilogue, Geometry, Plain, Precision, WeightLayout, winograd};
 use crate::simd::Level;
 
 /// Not the identity when applied twice, and different for every pixel.
@@ -289,7 +289,7 @@ fn winograd_stays_close_to_f64() -> Result<()> {
                         &Plain,
                         &mut got,
                     );
-                    let packed = winograd::packed(level, &shape, false, kernels);
+                    let packed = winograd::packed(level, &shape, false, kernels, Precision::F32);
                     let mut again = vec![f32::NAN; expected.len()];
                     let weight = Source::Packed(&packed);
                     winograd::convolve(level, &shape, &x, weight, style, &Plain, &mut again);
@@ -584,7 +584,7 @@ fn transposed_winograd_stays_close_to_f64() -> Result<()> {
             let got = run(Source::Stored(kernels));
             let error = error(&got, &expected);
             assert!(error < 8e-6, "{level:?} {n}x{i}x{h}x{w} to {o}: {error:e}");
-            let packed = winograd::packed(level, &shape, true, kernels);
+            let packed = winograd::packed(level, &shape, true, kernels, Precision::F32);
             assert!(
                 run(Source::Packed(&packed)) == got,
                 "{n}x{i}x{h}x{w} packed"
@@ -665,7 +665,7 @@ fn a_few_pixels_from_packed_weights_stay_close_to_f64() -> Result<()> {
             true => as_transposed_winograd(&g, by, &weight).expect("3x3, stride 2"),
         };
         for &level in Level::available() {
-            let packed = winograd::packed(level, &shape, transposed, kernels);
+            let packed = winograd::packed(level, &shape, transposed, kernels, Precision::F32);
             let (mut got, mut finished) = (vec![f32::NAN; count], vec![f32::NAN; count]);
             let style = Some(&style[..]);
             winograd::convolve_few(

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::{Init, Module, VarBuilder};
 use stylegan_ops::nn::{FullyConnected, FullyConnectedConfig, resample_filter};
 use stylegan_ops::{
-    BiasAct, Filter, ModulatedConv2d, PreparedLayer, modulated_conv2d, modulated_layer,
+    BiasAct, Filter, ModulatedConv2d, Precision, PreparedLayer, modulated_conv2d, modulated_layer,
 };
 
 use super::{Pass, STANDARD_NORMAL};
@@ -87,8 +87,8 @@ impl ModulatedLayer {
     }
 
     /// The same layer for a weight that doesn't change any more.
-    pub(crate) fn prepared(self) -> Result<Self> {
-        let prepared = PreparedLayer::new(&self.weight, &self.filter, &self.conv)?;
+    pub(crate) fn prepared(self, precision: Precision) -> Result<Self> {
+        let prepared = PreparedLayer::new(&self.weight, &self.filter, &self.conv, precision)?;
         Ok(Self {
             weight: prepared.weight().clone(),
             prepared: Some(prepared),

@@ -130,9 +130,16 @@ impl<E: Epilogue<f32>> WithLanes for Few<'_, E> {
     }
 }
 
-/// The size of an axis with a zero before it and as many behind it as the last block may read.
+/// The size of an axis with a zero before it and as many behind it as the blocks read.
 fn padded(size: usize) -> usize {
-    size + 2 + BLOCK
+    let ends = |cells| blocks(cells).map(|(first, length)| first + computed(length) + 2);
+    let ends = [size, size + 1].into_iter().flat_map(ends);
+    ends.max().unwrap_or(2)
+}
+
+/// How many cells are computed for a block of a length.
+fn computed(length: usize) -> usize {
+    if length > BLOCK - 1 { BLOCK } else { BLOCK - 1 }
 }
 
 /// Copies all planes, scaled, to where zeros surround them.
@@ -180,11 +187,11 @@ impl<L: Lanes> Work for Panel<'_, L> {
             for rows in blocks(phase.cells[0]) {
                 for columns in blocks(phase.cells[1]) {
                     let [y, x] = [rows, columns];
-                    match [y.1 > 4, x.1 > 4] {
-                        [false, false] => self.block::<4, 4>(phase, y, x),
-                        [false, true] => self.block::<4, 5>(phase, y, x),
-                        [true, false] => self.block::<5, 4>(phase, y, x),
-                        [true, true] => self.block::<5, 5>(phase, y, x),
+                    match [y.1, x.1].map(computed) {
+                        [4, 4] => self.block::<4, 4>(phase, y, x),
+                        [4, _] => self.block::<4, 5>(phase, y, x),
+                        [_, 4] => self.block::<5, 4>(phase, y, x),
+                        _ => self.block::<5, 5>(phase, y, x),
                     }
                 }
             }
@@ -233,10 +240,10 @@ impl<L: Lanes> Panel<'_, L> {
                 let pixels = &plane[(top + y) * self.pitch + left + x..];
                 let pixels = &pixels[..(ROWS - 1) * self.pitch + COLUMNS];
                 // Loops of known lengths over known places: the sums stay in the registers.
-                for r in 0..ROWS {
+                for (r, sums) in sums.iter_mut().enumerate() {
                     let pixels = &pixels[r * self.pitch..][..COLUMNS];
-                    for c in 0..COLUMNS {
-                        sums[r][c] = l.mul_add(taps[tap], l.splat(pixels[c]), sums[r][c]);
+                    for (sum, &pixel) in sums.iter_mut().zip(pixels) {
+                        *sum = l.mul_add(taps[tap], l.splat(pixel), *sum);
                     }
                 }
             }

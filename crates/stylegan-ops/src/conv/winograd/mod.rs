@@ -37,6 +37,7 @@ mod few;
 mod gradient;
 mod plan;
 mod points;
+mod precision;
 mod product;
 mod scheme;
 mod tiling;
@@ -54,6 +55,7 @@ use border::{Border, Edge};
 use few::Few;
 pub(crate) use gradient::{pays as gradient_pays, weight_gradient};
 use plan::{Block, Plan};
+pub use precision::Precision;
 use product::Strides;
 use scheme::{Doubled, MOST_PRODUCTS, MOST_RESULTS, Same, Scheme};
 use tiling::Tiles;
@@ -93,10 +95,10 @@ pub(crate) fn pays(shape: &Shape) -> bool {
     inputs >= 16 && outputs >= 16 && tiles::<Same>(shape) >= least
 }
 
-/// The same for a transposed convolution.
+/// The same for a transposed convolution; small pictures do not pay for their borders.
 pub(crate) fn transposed_pays(shape: &Shape) -> bool {
-    let [inputs, outputs] = [shape.input[0], shape.output[0]];
-    inputs >= 16 && outputs >= 16 && tiles::<Doubled>(shape) >= 16
+    let ([inputs, h, w], [outputs, ..]) = (shape.input, shape.output);
+    inputs >= 32 && outputs >= 32 && h * w >= 256
 }
 
 /// Tiles of all samples.
@@ -105,10 +107,17 @@ fn tiles<S: Scheme>(shape: &Shape) -> usize {
 }
 
 /// A weight packed for convolutions of any number of pictures of any size, or for transposed ones of stride 2.
-pub(crate) fn packed(level: Level, shape: &Shape, transposed: bool, kernels: Kernels) -> Packed {
+/// The precision is that of products of transformed pictures.
+pub(crate) fn packed(
+    level: Level,
+    shape: &Shape,
+    transposed: bool,
+    kernels: Kernels,
+    precision: Precision,
+) -> Packed {
     match transposed {
-        false => Packed::new::<Same>(level, shape, kernels),
-        true => Packed::new::<Doubled>(level, shape, kernels),
+        false => Packed::new::<Same>(level, shape, kernels, precision),
+        true => Packed::new::<Doubled>(level, shape, kernels, precision),
     }
 }
 
@@ -124,7 +133,7 @@ pub(crate) enum Form {
 }
 
 /// The fastest form for a shape. It compares the vectors that are multiplied, of 16 lanes, those of tiles with a
-/// third more for their transforms.
+/// quarter more for their transforms, and those of their borders with as many again for gathering them.
 pub(crate) fn form(shape: &Shape, transposed: bool) -> Form {
     let [inputs, h, w] = shape.input;
     if inputs < 16 || shape.output[0] < 16 {
@@ -132,14 +141,14 @@ pub(crate) fn form(shape: &Shape, transposed: bool) -> Form {
     }
     let few = shape.n * (h * w * 9).div_ceil(16);
     let of_tiles = match transposed {
-        false => 36 * tiles::<Same>(shape).div_ceil(16),
+        false => 36 * tiles::<Same>(shape).max(16) / 16,
         true => {
-            81 * tiles::<Doubled>(shape).div_ceil(16)
-                + 3 * shape.n * (h.div_ceil(16) + w.div_ceil(16))
+            81 * tiles::<Doubled>(shape).max(16) / 16
+                + 6 * shape.n * (h.div_ceil(16) + w.div_ceil(16))
         }
     };
     match () {
-        () if of_tiles * 4 < few * 3 => Form::Tiles,
+        () if of_tiles * 5 < few * 4 => Form::Tiles,
         () if h * w <= FEW_PIXELS => Form::Few,
         () => Form::Unpacked,
     }
@@ -278,7 +287,8 @@ impl<S: Scheme, E: Epilogue<f32>> WithLanes for Convolve<'_, S, E> {
         let weights = match self.weight {
             Source::Packed(packed) => packed.weights(l, self.level, self.shape),
             Source::Stored(kernels) => {
-                Weights::pack::<S, L>(l, kernels, self.shape, plan.transformed, weights)
+                let precision = Precision::F32;
+                Weights::pack::<S, L>(l, kernels, self.shape, plan.transformed, precision, weights)
             }
         };
         let task = Task {
@@ -348,6 +358,7 @@ impl<S: Scheme, L: Lanes> Task<'_, S, L> {
                     tiles,
                     input: self.input,
                     channels: first..(first + plan.depth).min(inputs),
+                    precision: self.weights.precision,
                     out,
                 });
             });
@@ -411,6 +422,7 @@ struct Transform<'a, S, L: Lanes> {
     tiles: &'a Tiles<S, L>,
     input: Pictures<'a>,
     channels: Range<usize>,
+    precision: Precision,
     out: &'a mut [L::Vector],
 }
 
@@ -421,7 +433,15 @@ impl<S: Scheme, L: Lanes> Work for Transform<'_, S, L> {
     fn call(self) {
         let Self { l, tiles, .. } = self;
         let mut scratch = Scratch::new(l, Scope::Task, tiles.scratch());
-        tiles.transform(l, &self.input, self.channels, scratch.vectors(l), self.out);
+        let scratch = scratch.vectors(l);
+        tiles.transform(
+            l,
+            &self.input,
+            self.channels,
+            self.precision,
+            scratch,
+            self.out,
+        );
     }
 }
 
@@ -483,7 +503,8 @@ impl<S: Scheme, L: Lanes> Work for Task<'_, S, L> {
                 let pieces = own.chunks_mut(of_vector * depth * vectors);
                 for (piece, first) in pieces.zip((0..inputs).step_by(depth)) {
                     let channels = first..(first + depth).min(inputs);
-                    tiles.transform(l, &self.input, channels, lines, piece);
+                    let precision = self.weights.precision;
+                    tiles.transform(l, &self.input, channels, precision, lines, piece);
                 }
                 own
             }
@@ -494,7 +515,7 @@ impl<S: Scheme, L: Lanes> Work for Task<'_, S, L> {
                 let pieces = transformed.chunks(of_vector * depth * vectors);
                 for (piece, first) in pieces.zip((0..inputs).step_by(depth)) {
                     let channels = first..(first + depth).min(inputs);
-                    let each = S::PRODUCTS * channels.len() * vectors;
+                    let each = S::PRODUCTS * self.weights.precision.depth(channels.len()) * vectors;
                     let piece = &piece[row * each..(row + 1) * each];
                     let panels = panels.clone();
                     self.multiply(&tiles, row, panels, channels, piece, weights, products);
@@ -563,7 +584,8 @@ impl<S: Scheme, L: Lanes> Task<'_, S, L> {
         scratch: &mut [L::Vector],
         products: &mut [L::Vector],
     ) {
-        let depth = channels.len();
+        let precision = self.weights.precision;
+        let depth = precision.depth(channels.len());
         let strides = Strides {
             row: S::PRODUCTS * tiles.vectors,
             vector: S::PRODUCTS,
@@ -582,7 +604,14 @@ impl<S: Scheme, L: Lanes> Task<'_, S, L> {
                     let at = i * L::LANES * strides.row + strides.vector * start + column;
                     let sums = &mut products[at..];
                     let count = self.lanes(panel);
-                    product::multiply(self.l, a, count, b, sums, strides, accumulate);
+                    match precision {
+                        Precision::F32 => {
+                            product::multiply(self.l, a, count, b, sums, strides, accumulate);
+                        }
+                        Precision::Bf16 => {
+                            product::multiply_pairs(self.l, a, count, b, sums, strides, accumulate);
+                        }
+                    }
                 }
             }
         }

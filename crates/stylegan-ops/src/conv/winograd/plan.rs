@@ -86,7 +86,11 @@ impl Plan {
             shared,
             panels_per_task,
             group,
-            depth: inputs.div_ceil(inputs.div_ceil(DEPTH).max(1)).max(1),
+            // Even, for pairs of inputs.
+            depth: inputs
+                .div_ceil(inputs.div_ceil(DEPTH).max(1))
+                .next_multiple_of(2)
+                .max(2),
         }
     }
 }

@@ -449,13 +449,12 @@ mod tests {
             assert!((sum - expected).abs() < 1e-6, "{j} {k} {l}: {sum}");
         }
         for i in 0..5 {
-            for l in 0..5 {
+            for (l, column) in bt.iter().enumerate() {
                 let term = two_taps::INPUT[i].iter().find(|term| term.0 == l);
-                assert_eq!(term.map_or(0.0, |term| term.1 as f64), bt[l][i], "{i} {l}");
+                assert_eq!(term.map_or(0.0, |term| term.1 as f64), column[i], "{i} {l}");
             }
-            for k in 0..2 {
-                let exact = two_taps::WEIGHT[i][k];
-                assert!((g[k][i] - exact).abs() <= 2e-7 * exact.abs(), "{i} {k}");
+            for (k, (column, exact)) in g.iter().zip(two_taps::WEIGHT[i]).enumerate() {
+                assert!((column[i] - exact).abs() <= 2e-7 * exact.abs(), "{i} {k}");
             }
         }
     }

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::plan::{Block, Plan};
+use super::precision::Precision;
 use super::scheme::Scheme;
 use super::{Pictures, Shape, TILE, product};
 use crate::simd::Lanes;
@@ -86,24 +87,30 @@ impl<S: Scheme, L: Lanes> Tiles<S, L> {
         (copy + 2 * self.line()).div_ceil(L::LANES)
     }
 
-    /// Transforms some channels: `[row of frequencies][column][panel of tiles][channel][vector]`.
+    /// Transforms some channels: `[row of frequencies][column][panel of tiles][channel][vector]`, or a pair of
+    /// channels in bf16 in place of each.
     #[inline(always)]
     pub(super) fn transform(
         &self,
         l: L,
         input: &Pictures,
         channels: Range<usize>,
+        precision: Precision,
         scratch: &mut [L::Vector],
         out: &mut [L::Vector],
     ) {
         let copy = self.copied * self.pitch + TILE + L::LANES;
         let (copy, lines) = l.floats_mut(scratch).split_at_mut(copy);
         copy.fill(0.0);
-        let depth = channels.len();
+        let last = channels.len() - 1;
+        let depth = precision.depth(channels.len());
         let column = depth * self.vectors;
         for (k, channel) in channels.enumerate() {
+            let place = k / precision.channels();
             self.copy(l, input, channel, copy);
-            for (row, out) in out.chunks_exact_mut(S::PRODUCTS * column).enumerate() {
+            // Pairs leave half of the memory.
+            let rows = out.chunks_exact_mut(S::PRODUCTS * column);
+            for (row, out) in rows.take(S::PRODUCTS).enumerate() {
                 let terms = S::pixels(row);
                 let (own, next) = lines.split_at_mut(self.line());
                 match terms.len() {
@@ -119,9 +126,9 @@ impl<S: Scheme, L: Lanes> Tiles<S, L> {
                             false => self.load(l, own, start + j, TILE),
                         };
                         let transformed = S::input(l, [d0, d1, d2, d3, d4, d5]);
-                        let to = start * depth + k * width + j;
-                        for (c, value) in transformed.into_iter().take(S::PRODUCTS).enumerate() {
-                            out[c * column + to] = value;
+                        let to = start * depth + place * width + j;
+                        for (c, &value) in transformed[..S::PRODUCTS].iter().enumerate() {
+                            precision.put(l, k, last, value, &mut out[c * column + to]);
                         }
                     }
                 }

@@ -1,11 +1,13 @@
 //! Weights in the order in which the products read them.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::Shape;
 use super::plan::pays_transformed;
+use super::precision::Precision;
 use super::scheme::{KERNEL, Scheme};
 use crate::simd::{Lanes, Level, Line, WithLanes, Work, dispatch, vectors, vectors_mut};
 
@@ -63,34 +65,39 @@ pub(crate) struct Packed {
     /// Outputs and inputs.
     channels: [usize; 2],
     transformed: bool,
+    precision: Precision,
     lines: Vec<Line>,
 }
 
 impl Packed {
     /// Packs a weight for convolutions of a shape, for every size of pictures and batch.
-    pub(super) fn new<S: Scheme>(level: Level, shape: &Shape, kernels: Kernels) -> Self {
-        struct PackAll<'a, S>(&'a Shape, Kernels<'a>, std::marker::PhantomData<S>);
+    pub(super) fn new<S: Scheme>(
+        level: Level,
+        shape: &Shape,
+        kernels: Kernels,
+        precision: Precision,
+    ) -> Self {
+        struct PackAll<'a, S>(&'a Shape, Kernels<'a>, Precision, PhantomData<S>);
         impl<S: Scheme> WithLanes for PackAll<'_, S> {
             type Output = (bool, Vec<Line>);
 
             fn with<L: Lanes>(self, l: L) -> Self::Output {
-                let Self(shape, kernels, _) = self;
+                let Self(shape, kernels, precision, _) = self;
                 let transformed = pays_transformed(shape.input[0], shape.output[0]);
                 let count = Weights::<L::Vector>::vectors::<L>(shape, transformed);
                 let mut lines = vec![Line::default(); Line::count(l, count)];
                 let to = &mut vectors_mut(l, &mut lines)[..count];
-                Weights::pack::<S, L>(l, kernels, shape, transformed, to);
+                Weights::pack::<S, L>(l, kernels, shape, transformed, precision, to);
                 (transformed, lines)
             }
         }
-        let (transformed, lines) = dispatch(
-            level,
-            PackAll::<S>(shape, kernels, std::marker::PhantomData),
-        );
+        let work = PackAll::<S>(shape, kernels, precision, PhantomData);
+        let (transformed, lines) = dispatch(level, work);
         Self {
             level,
             channels: [shape.output[0], shape.input[0]],
             transformed,
+            precision,
             lines,
         }
     }
@@ -110,7 +117,8 @@ impl Packed {
             self.level
         );
         let count = Weights::<L::Vector>::vectors::<L>(shape, self.transformed);
-        Weights::within(&vectors(l, &self.lines)[..count], shape, self.transformed)
+        let all = &vectors(l, &self.lines)[..count];
+        Weights::within(all, shape, self.transformed, self.precision)
     }
 }
 
@@ -123,6 +131,8 @@ pub(super) struct Weights<'a, V> {
     transformed: Option<&'a [V]>,
     inputs: usize,
     gain: f64,
+    /// Of transformed weights.
+    pub(super) precision: Precision,
 }
 
 impl<'a, V: Copy + Send + Sync> Weights<'a, V> {
@@ -143,6 +153,7 @@ impl<'a, V: Copy + Send + Sync> Weights<'a, V> {
         kernels: Kernels,
         shape: &Shape,
         transformed: bool,
+        precision: Precision,
         all: &'a mut [V],
     ) -> Self {
         let ([outputs, ..], [inputs, ..]) = (shape.output, shape.input);
@@ -165,14 +176,15 @@ impl<'a, V: Copy + Send + Sync> Weights<'a, V> {
                 gain: shape.gain,
                 taps,
                 transformed,
-                scheme: std::marker::PhantomData,
+                precision,
+                scheme: PhantomData,
             });
         });
-        Self::within(all, shape, transformed)
+        Self::within(all, shape, transformed, precision)
     }
 
     /// What [`pack`](Self::pack) has filled.
-    fn within(all: &'a [V], shape: &Shape, transformed: bool) -> Self {
+    fn within(all: &'a [V], shape: &Shape, transformed: bool, precision: Precision) -> Self {
         let inputs = shape.input[0];
         let each = if transformed {
             TAPS + TRANSFORMED
@@ -185,6 +197,7 @@ impl<'a, V: Copy + Send + Sync> Weights<'a, V> {
             transformed: transformed.then_some(rest),
             inputs,
             gain: shape.gain,
+            precision,
         }
     }
 
@@ -212,14 +225,18 @@ impl<'a, V: Copy + Send + Sync> Weights<'a, V> {
         scratch: &'b mut [V],
     ) -> (&'b [V], [usize; 2]) {
         if let Some(transformed) = self.transformed {
-            let start = (panels.start * KERNEL + row) * KERNEL * self.inputs + inputs.start;
-            let steps = [TRANSFORMED * self.inputs, self.inputs];
-            return (&transformed[start..], steps);
+            let depth = self.precision.depth(self.inputs);
+            let start = panels.start * TRANSFORMED * self.inputs + row * KERNEL * depth;
+            let first = inputs.start / self.precision.channels();
+            return (
+                &transformed[start + first..],
+                [TRANSFORMED * self.inputs, depth],
+            );
         }
-        let depth = inputs.len();
+        let depth = self.precision.depth(inputs.len());
         for (panel, scratch) in panels.zip(scratch.chunks_exact_mut(KERNEL * depth)) {
             let taps = &self.panel(panel)[TAPS * inputs.start..TAPS * inputs.end];
-            transform::<S, L>(l, row, self.gain, taps, scratch);
+            transform::<S, L>(l, row, self.gain, taps, self.precision, scratch);
         }
         (scratch, [KERNEL * depth, depth])
     }
@@ -234,7 +251,8 @@ struct Pack<'a, S, L: Lanes> {
     taps: &'a mut [L::Vector],
     /// Empty where no transformed weights are wanted.
     transformed: &'a mut [L::Vector],
-    scheme: std::marker::PhantomData<S>,
+    precision: Precision,
+    scheme: PhantomData<S>,
 }
 
 impl<S: Scheme, L: Lanes> Work for Pack<'_, S, L> {
@@ -244,32 +262,36 @@ impl<S: Scheme, L: Lanes> Work for Pack<'_, S, L> {
     fn call(self) {
         let Self { l, taps, .. } = self;
         self.kernels.pack(l, self.first, self.outputs, taps);
-        let rows = self
-            .transformed
-            .chunks_exact_mut(KERNEL * taps.len() / TAPS);
+        let of_row = KERNEL * self.precision.depth(taps.len() / TAPS);
+        let rows = self.transformed.chunks_exact_mut(of_row).take(KERNEL);
         for (row, out) in rows.enumerate() {
-            transform::<S, L>(l, row, self.gain, taps, out);
+            transform::<S, L>(l, row, self.gain, taps, self.precision, out);
         }
     }
 }
 
-/// One row of frequencies, `[column][input]`, of one panel of taps, `[input][tap]`.
+/// One row of frequencies, `[column][input]` or a pair of inputs in place of each, of one panel of taps,
+/// `[input][tap]`.
 #[inline(always)]
 fn transform<S: Scheme, L: Lanes>(
     l: L,
     row: usize,
     gain: f64,
     taps: &[L::Vector],
+    precision: Precision,
     out: &mut [L::Vector],
 ) {
     let inputs = taps.len() / TAPS;
+    let depth = precision.depth(inputs);
     let [a, b, c] = S::WEIGHT[row].map(|g| l.splat((gain * g) as f32));
     let (taps, _) = taps.as_chunks::<TAPS>();
     for (input, w) in taps.iter().enumerate() {
         let column = |x: usize| l.mul_add(c, w[6 + x], l.mul_add(b, w[3 + x], l.mul(a, w[x])));
         let transformed = S::weight(l, [column(0), column(1), column(2)]);
+        let place = input / precision.channels();
         for (column, value) in transformed.into_iter().enumerate() {
-            out[column * inputs + input] = value;
+            let to = &mut out[column * depth + place];
+            precision.put(l, input, inputs - 1, value, to);
         }
     }
 }
