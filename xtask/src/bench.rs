@@ -14,6 +14,7 @@ use anyhow::{Result, ensure};
 use stylegan_trainer::MemoryMeter;
 
 use crate::device::DeviceChoice;
+use crate::precision::PrecisionChoice;
 use crate::print_result;
 use crate::progress::Terminal;
 use crate::spans::{PHASES, Recorder};
@@ -66,6 +67,10 @@ struct GenerateArgs {
     /// Calls before the first that is timed
     #[arg(long, value_name = "N", default_value_t = 2)]
     warmup: usize,
+
+    /// Numbers that 3x3 convolutions multiply, as in generate
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    precision: PrecisionChoice,
 
     #[command(flatten)]
     measure: MeasureArgs,
@@ -125,6 +130,7 @@ pub fn run(args: &Args, recorder: &Recorder, terminal: &Terminal) -> Result<()> 
             measure(
                 Kind::Generate,
                 &args.network,
+                args.precision,
                 repeats,
                 &args.measure,
                 recorder,
@@ -135,6 +141,7 @@ pub fn run(args: &Args, recorder: &Recorder, terminal: &Terminal) -> Result<()> 
             measure(
                 Kind::TrainStep,
                 &args.network,
+                PrecisionChoice::F32,
                 repeats,
                 &args.measure,
                 recorder,
@@ -163,13 +170,14 @@ impl Repeats {
 fn measure(
     kind: Kind,
     network: &NetworkArgs,
+    precision: PrecisionChoice,
     repeats: Repeats,
     args: &MeasureArgs,
     recorder: &Recorder,
 ) -> Result<()> {
     let config = network.config(kind)?;
     let device = args.device.open("bench")?;
-    let mut work = work::new(kind, &config, &device)?;
+    let mut work = work::new(kind, &config, &device, precision)?;
     if let Some(path) = &args.export {
         work.export(path)?;
     }
@@ -186,7 +194,7 @@ fn measure(
         let seconds = start.elapsed().as_secs_f64() / work.calls() as f64;
         runs.push((seconds, Phases::new(&recorder.take(), work.calls())));
     }
-    let setting = Setting::new(kind, &config, args.device);
+    let setting = Setting::new(kind, &config, args.device).with_precision(precision);
     let peak_memory = MemoryMeter::default().peak_bytes();
     let summary = Summary::new(setting, runs, work.operations(), peak_memory);
     match args.json {

@@ -15,6 +15,7 @@ mod metrics;
 mod network;
 mod pictures;
 mod plot;
+mod precision;
 mod process;
 mod profile;
 mod progress;

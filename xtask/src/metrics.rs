@@ -15,6 +15,7 @@ use stylegan_trainer::TrainedGenerator;
 
 use crate::device::DeviceChoice;
 use crate::network;
+use crate::precision::PrecisionChoice;
 use crate::print_result;
 use crate::progress::Terminal;
 
@@ -136,7 +137,7 @@ fn dataset_and_network(
     terminal: &Terminal,
 ) -> Result<[PictureSet; 2]> {
     let device = args.device.open("metrics")?;
-    let generator = network::load(network, &device, terminal)?;
+    let generator = network::load(network, &device, PrecisionChoice::F32, terminal)?;
     let own = generator.config.synthesis.img_resolution;
     let resolution = args.resolution.unwrap_or(own);
     ensure!(

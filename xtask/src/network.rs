@@ -8,14 +8,15 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device};
 use serde::Deserialize;
 use serde_json::Value;
 use stylegan_import::{Imported, Network};
-use stylegan_synthesis::{GeneratorConfig, Synthesis};
+use stylegan_synthesis::{GeneratorConfig, Layers, Synthesis};
 use stylegan_trainer::TrainedGenerator;
 
+use crate::precision::PrecisionChoice;
 use crate::progress::Terminal;
 pub use pretrained::pretrained;
 pub use source::Source;
@@ -29,18 +30,37 @@ const LENGTH_BYTES: usize = 8;
 /// The longest header that the safetensors library reads.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// Loads the generator that a file or the newest checkpoint of a run has to make pictures with; one that has
-/// not grown up says so.
-pub fn load(network: &Path, device: &Device, terminal: &Terminal) -> Result<TrainedGenerator> {
+/// Loads the generator that a file or the newest checkpoint of a run has to make pictures with, and prepares it; one
+/// that has not grown up says so.
+pub fn load(
+    network: &Path,
+    device: &Device,
+    precision: PrecisionChoice,
+    terminal: &Terminal,
+) -> Result<TrainedGenerator> {
     let source = Source::find(network, terminal)?;
     let generator = match is_training_checkpoint(&source.path)? {
         true => source.explain(TrainedGenerator::load(&source.path, device))?,
         false => published(&source, device, terminal)?,
     };
+    if precision == PrecisionChoice::Bf16 {
+        ensure!(
+            device.is_cpu(),
+            "--precision bf16: is for --device cpu; leave the option out"
+        );
+        ensure!(
+            generator.config.synthesis.layers == Layers::Modulated,
+            "--precision bf16: is for the layers of StyleGAN2, and this network is of the first \
+             generation; leave the option out"
+        );
+    }
     if let Some(note) = growth_note(generator.network.synthesis()) {
         terminal.line(&note);
     }
-    Ok(generator)
+    Ok(TrainedGenerator {
+        network: generator.network.prepared(precision.into())?,
+        ..generator
+    })
 }
 
 /// Everything in a file, or in the newest checkpoint of a run, and where it is from.

@@ -14,6 +14,7 @@ use candle_core::Device;
 use crate::bench::summary::Setting;
 use crate::bench::work::{self, Kind, NetworkArgs};
 use crate::device::DeviceChoice;
+use crate::precision::PrecisionChoice;
 use crate::print_result;
 use crate::progress::Terminal;
 use crate::spans::{OPERATORS, PHASES, Recorder};
@@ -73,7 +74,7 @@ pub fn run(args: &Args, recorder: &Recorder, terminal: &Terminal) -> Result<()> 
         }
         None => None,
     };
-    let mut work = work::new(args.work, &config, &Device::Cpu)?;
+    let mut work = work::new(args.work, &config, &Device::Cpu, PrecisionChoice::F32)?;
     work.warm_up()?;
     recorder.take();
     let start = Instant::now();

@@ -9,13 +9,14 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 use crate::bias_act::cpu::{Activator, Curve};
 use crate::bias_act::{self, BiasAct};
 use crate::buffer::unspecified;
-use crate::conv::{Epilogue, Geometry, Plain, choice, cpu::convolve};
+use crate::conv::cpu::{convolve, packed};
+use crate::conv::{Epilogue, Geometry, Packed, Plain, Precision, choice};
 use crate::kernel::{Elements, Float, same_dtype, traced};
 use crate::modulated::{DEMODULATION_EPSILON, ModulatedConv2d};
-use crate::parallel::planes_with;
+use crate::parallel::{planes, planes_with};
 use crate::pointwise::{self, pointwise};
 use crate::resample::Ascent;
-use crate::sums::sum_weighted_squares;
+use crate::sums::{sum_products, sum_weighted_squares};
 use crate::upfirdn2d::{Filter, cpu::upfirdn2d, output_size};
 
 /// The name of a layer in errors and profiles.
@@ -39,6 +40,58 @@ pub(crate) struct ModulatedLayer<'a> {
     pub(crate) b: Option<&'a Tensor>,
     pub(crate) noise: Option<&'a Tensor>,
     pub(crate) act: &'a BiasAct,
+    /// Made of `w` before.
+    pub(crate) prepared: Option<&'a Prepared>,
+}
+
+/// What a layer without a graph needs of a weight.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// The sum of squares of every kernel, `[O,I]`.
+    energies: Tensor,
+    /// Of 3x3 kernels.
+    packed: Option<Packed>,
+}
+
+impl Prepared {
+    /// Of a weight `[O,I,k,k]`, contiguous on the CPU and in f32; None for any other.
+    pub(crate) fn new(
+        w: &Tensor,
+        config: &ModulatedConv2d,
+        precision: Precision,
+    ) -> Result<Option<Self>> {
+        choice::check()?;
+        let &[outputs, inputs, kh, kw] = w.dims() else {
+            bail!(
+                "{NAME}: expected a weight of shape [O, I, k, k], got {:?}",
+                w.dims()
+            );
+        };
+        if !w.device().is_cpu() || w.dtype() != DType::F32 {
+            return Ok(None);
+        }
+        let elements = Elements::of(w);
+        let w = elements.get::<f32>(NAME)?;
+        let mut energies = vec![0.0; outputs * inputs];
+        planes(
+            &mut energies,
+            inputs,
+            #[inline(always)]
+            |output, energies| {
+                let taps = kh * kw;
+                let kernels = w[output * inputs * taps..].chunks_exact(taps);
+                for (energy, kernel) in energies.iter_mut().zip(kernels) {
+                    *energy = kernel.iter().map(|w| w * w).sum();
+                }
+            },
+        );
+        let channels = [outputs, inputs];
+        let pack = || packed(channels, config.up == 2, config.gain, w, precision);
+        Ok(Some(Self {
+            packed: ([kh, kw] == [3, 3] && config.padding == 1).then(pack),
+            energies: Tensor::from_vec(energies, (outputs, inputs), &Device::Cpu)?,
+        }))
+    }
 }
 
 impl ModulatedLayer<'_> {
@@ -69,9 +122,17 @@ impl ModulatedLayer<'_> {
         ascent: &Ascent,
         dims @ [n, o, h, w]: [usize; 4],
     ) -> Result<Tensor> {
-        let inputs = [Some(self.x), Some(self.w), Some(self.s), self.b, self.noise];
+        let energies = self.prepared.map(|prepared| &prepared.energies);
+        let inputs = [
+            Some(self.x),
+            Some(self.w),
+            Some(self.s),
+            self.b,
+            self.noise,
+            energies,
+        ];
         let inputs = contiguous(NAME, inputs)?;
-        let [x, weight, style, bias, noise] =
+        let [x, weight, style, bias, noise, energies] =
             inputs.each_ref().map(|t| t.as_ref().map(Elements::of));
         let (Some(x), Some(weight), Some(style)) = (&x, &weight, &style) else {
             bail!("{NAME}: expected x, w and s")
@@ -83,12 +144,15 @@ impl ModulatedLayer<'_> {
         );
         let bias = bias.as_ref().map(|b| b.get::<T>(NAME)).transpose()?;
         let noise = noise.as_ref().map(|z| z.get::<T>(NAME)).transpose()?;
+        let energies = energies.as_ref().map(|e| e.get::<T>(NAME)).transpose()?;
+        let packed = self.prepared.and_then(|prepared| prepared.packed.as_ref());
         let mut out = unspecified(dims.iter().product());
         traced(NAME, &dims, || {
-            let coefficients = self
-                .config
-                .demodulate
-                .then(|| demodulation(weight, style, [n, o], self.config.gain));
+            let (gain, demodulate) = (self.config.gain, self.config.demodulate);
+            let coefficients = demodulate.then(|| match energies {
+                Some(energies) => demodulation_of_energies(energies, style, [n, o], gain),
+                None => demodulation(weight, style, [n, o], gain),
+            });
             let activator = Activator {
                 channels: o,
                 pixels: h * w,
@@ -102,24 +166,12 @@ impl ModulatedLayer<'_> {
                     &ascent.geometry,
                     ascent,
                     x,
-                    weight,
+                    (weight, packed),
                     style,
                     &activator,
                     &mut out,
                 ),
                 Some(fir) => {
-                    if T::upsampled(
-                        &ascent.geometry,
-                        self.filter,
-                        fir,
-                        x,
-                        weight,
-                        Some(style),
-                        &activator,
-                        &mut out,
-                    ) {
-                        return;
-                    }
                     let [_, high, wide] = ascent.geometry.output(ascent.by);
                     let samples = (BETWEEN / (o * high * wide)).clamp(1, n);
                     let mut between = unspecified(samples * o * high * wide);
@@ -131,6 +183,7 @@ impl ModulatedLayer<'_> {
                         let x = &x[first * x_size..][..count * x_size];
                         let style = &style[first * s_size..][..count * s_size];
                         let geometry = ascent.geometry.of_samples(count);
+                        let weight = (weight, packed);
                         project(&geometry, ascent, x, weight, style, &Plain, between);
                         let activator = Behind {
                             first,
@@ -151,16 +204,22 @@ fn project<T: Float, E: Epilogue<T>>(
     geometry: &Geometry,
     ascent: &Ascent,
     x: &[T],
-    w: &[T],
+    (w, packed): (&[T], Option<&Packed>),
     style: &[T],
     epilogue: &E,
     out: &mut [T],
 ) {
+    let by = ascent.by;
+    if let Some(packed) = packed
+        && T::convolve_packed(geometry, by, x, packed, Some(style), epilogue, out)
+    {
+        return;
+    }
     match geometry.pointwise() {
         Some(sizes) if pointwise::streams(&sizes) => {
             pointwise(&sizes, x, w, Some(style), epilogue, out);
         }
-        _ => convolve(geometry, ascent.by, x, w, Some(style), epilogue, out),
+        _ => convolve(geometry, by, x, w, Some(style), epilogue, out),
     }
 }
 
@@ -195,6 +254,30 @@ fn demodulation<T: Float>(w: &[T], s: &[T], [n, o]: [usize; 2], gain: f64) -> Ve
             for (coefficient, squares) in coefficients.iter_mut().zip(squares.chunks_exact(fan_in))
             {
                 let energy = gain * gain * sum_weighted_squares(squares, w);
+                *coefficient = T::from_f64((energy + DEMODULATION_EPSILON).sqrt().recip());
+            }
+        },
+    )
+}
+
+/// The same from the sums `[O,I]` of squares of all kernels.
+fn demodulation_of_energies<T: Float>(
+    energies: &[T],
+    s: &[T],
+    [n, o]: [usize; 2],
+    gain: f64,
+) -> Vec<T> {
+    let inputs = energies.len() / o;
+    let squares: Vec<T> = s.iter().map(|&s| s * s).collect();
+    columns(
+        [n, o],
+        inputs,
+        #[inline(always)]
+        |o, coefficients| {
+            let energies = &energies[o * inputs..(o + 1) * inputs];
+            for (coefficient, squares) in coefficients.iter_mut().zip(squares.chunks_exact(inputs))
+            {
+                let energy = gain * gain * sum_products(squares, energies);
                 *coefficient = T::from_f64((energy + DEMODULATION_EPSILON).sqrt().recip());
             }
         },

@@ -3,6 +3,7 @@
 //! | operator | what it computes |
 //! |---|---|
 //! | [`modulated_conv2d`], [`modulated_layer`] | convolution with weights scaled per sample by a style |
+//! | [`PreparedLayer`] | the same layer of a weight that doesn't change any more, faster |
 //! | [`conv2d_resample`] | convolution with up- or downsampling |
 //! | [`conv2d`], [`conv_transpose2d`], [`conv2d_weight_gradient`] | the convolution family, closed under differentiation |
 //! | [`upfirdn2d`], [`upsample2d`], [`downsample2d`] | resampling with a [`Filter`] |
@@ -62,6 +63,7 @@ mod noise;
 mod norm;
 mod parallel;
 mod pointwise;
+mod prepared;
 mod resample;
 mod simd;
 mod slices;
@@ -75,11 +77,14 @@ pub use bias_act::{Activation, BiasAct, bias_act, scaled_bias_act};
 pub use channelwise::{
     channel_affine, channel_dot, channel_sum, modulate, pixel_dot, pixel_modulate, pixel_sum,
 };
-pub use conv::{Conv2d, Scale, WeightLayout, conv_transpose2d, conv2d, conv2d_weight_gradient};
+pub use conv::{
+    Conv2d, Precision, Scale, WeightLayout, conv_transpose2d, conv2d, conv2d_weight_gradient,
+};
 pub use max_pool::max_pool2d;
 pub use modulated::{ModulatedConv2d, modulated_conv2d, modulated_layer};
 pub use noise::add_noise;
 pub use norm::{adain, instance_norm, minibatch_std, normalize_2nd_moment, pixel_norm};
+pub use prepared::PreparedLayer;
 pub use resample::{ConvResample, conv2d_resample, rotate180};
 pub use upfirdn2d::{
     Filter, UpFirDn2d, average_pool2d, blur2d, downsample2d, nearest_upsample2d, upfirdn2d,

@@ -87,8 +87,7 @@ pub fn modulated_layer(
     noise: Option<&Tensor>,
     act: &BiasAct,
 ) -> Result<Tensor> {
-    check(x, w, s)?;
-    let layer = ModulatedLayer {
+    layer(&ModulatedLayer {
         x,
         w,
         s,
@@ -97,7 +96,24 @@ pub fn modulated_layer(
         b,
         noise,
         act,
-    };
+        prepared: None,
+    })
+}
+
+/// [`modulated_layer`], of a weight that may be prepared.
+pub(crate) fn layer(layer: &ModulatedLayer) -> Result<Tensor> {
+    let &ModulatedLayer {
+        x,
+        w,
+        s,
+        filter,
+        config,
+        b,
+        noise,
+        act,
+        ..
+    } = layer;
+    check(x, w, s)?;
     if layer.without_graph() {
         return layer.forward();
     }

@@ -3,7 +3,7 @@ use std::f64::consts::FRAC_1_SQRT_2;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{Module, VarBuilder};
 use stylegan_ops::nn::{Architecture, Conv2dConfig, Conv2dLayer, Resampling, resample_filter};
-use stylegan_ops::{BiasAct, Filter, add};
+use stylegan_ops::{BiasAct, Filter, Precision, add};
 
 use crate::NoiseMap;
 use crate::layers::{Input, Pass, Setting, SynthesisLayer, ToRgb};
@@ -97,6 +97,23 @@ impl Block {
             to_rgb,
             image_filter,
             first_w: config.first_w(resolution),
+        })
+    }
+
+    /// The same block for parameters that don't change any more.
+    pub(crate) fn prepared(self, precision: Precision) -> Result<Self> {
+        let entry = match self.entry {
+            Entry::Input(input) => Entry::Input(input),
+            Entry::Upsample(upsample) => {
+                let Upsample { conv0, skip } = *upsample;
+                let conv0 = conv0.prepared(precision)?;
+                Entry::Upsample(Box::new(Upsample { conv0, skip }))
+            }
+        };
+        Ok(Self {
+            entry,
+            conv1: self.conv1.prepared(precision)?,
+            ..self
         })
     }
 

@@ -13,6 +13,7 @@
 //! use candle_core::{DType, Device, Tensor};
 //! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 //! use stylegan_checkpoint::ParamStore;
+//! use stylegan_ops::Precision;
 //! use stylegan_synthesis::{Generator, GeneratorConfig, NoiseMode, SynthesisConfig};
 //!
 //! # fn main() -> candle_core::Result<()> {
@@ -30,8 +31,8 @@
 //! let params = ParamStore::initialize(DType::F32, &Device::Cpu, &mut rng, |vb| {
 //!     Generator::new(&config, vb)
 //! })?;
-//! // Inference: no graph is recorded.
-//! let generator = Generator::new(&config, params.frozen_var_builder())?;
+//! // Inference: no graph is recorded, and what a call would make of the weights is made once.
+//! let generator = Generator::new(&config, params.frozen_var_builder())?.prepared(Precision::F32)?;
 //!
 //! let z = Tensor::randn(0f32, 1., (2, 64), &Device::Cpu)?;
 //! let images = generator.forward(&z, None, 0.7, None, &mut NoiseMode::Random(&mut rng))?;

@@ -2,12 +2,12 @@ use candle_core::{IndexOp, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use stylegan_ops::growing::{Lod, cross_fade};
 use stylegan_ops::nn::Architecture;
-use stylegan_ops::{Filter, add, nearest_upsample2d, upsample2d};
+use stylegan_ops::{Filter, Precision, add, nearest_upsample2d, upsample2d};
 
 use crate::block::{Block, Features};
 use crate::features::FeatureMaps;
 use crate::layers::{Pass, Setting};
-use crate::{NoiseMap, NoiseMode, SynthesisConfig};
+use crate::{Layers, NoiseMap, NoiseMode, SynthesisConfig};
 
 /// The synthesis network: blocks of resolutions 4, 8, ... up to the image's, joined as the
 /// [architecture](SynthesisConfig::architecture) says, of [layers](SynthesisConfig::layers) of either
@@ -71,6 +71,35 @@ impl Synthesis {
         Ok(Self {
             lod,
             ..self.clone()
+        })
+    }
+
+    /// The same network, faster, for parameters that don't change any more: the weights of modulated layers are kept a
+    /// second time, in the form in which the kernels read them ([`PreparedLayer`](stylegan_ops::PreparedLayer)).
+    ///
+    /// These copies don't follow later changes of the parameters, so a network whose parameters are trained, here or
+    /// in the view of another network of the same store, must not be prepared.
+    ///
+    /// With [`Precision::Bf16`] the products of 3x3 convolutions are of numbers in bf16, added up in f32: pictures change a
+    /// little ([`PreparedLayer::new`](stylegan_ops::PreparedLayer::new)). The layers of ProGAN and StyleGAN are
+    /// not prepared.
+    ///
+    /// # Errors
+    /// If the parameters are variables. For products in bf16 also if the network is not in f32 on the CPU, or has no
+    /// modulated layers.
+    pub fn prepared(self, precision: Precision) -> Result<Self> {
+        if precision == Precision::Bf16 && self.config.layers != Layers::Modulated {
+            bail!(
+                "synthesis: expected modulated layers for products in bf16, got those of ProGAN or StyleGAN"
+            )
+        }
+        let blocks = self
+            .blocks
+            .into_iter()
+            .map(|block| block.prepared(precision));
+        Ok(Self {
+            blocks: blocks.collect::<Result<_>>()?,
+            ..self
         })
     }
 

@@ -8,6 +8,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::Deserialize;
 use stylegan_checkpoint::{ParamStore, load_network};
 use stylegan_goldens::{Case, assert_close, device};
+use stylegan_ops::Precision;
 use stylegan_ops::nn::Architecture;
 use stylegan_synthesis::{Generator, GeneratorConfig, MappingOptions, NoiseMode, SynthesisConfig};
 
@@ -79,32 +80,38 @@ fn check_images(dtype: DType) -> Result<()> {
         let config = config(&case.params.generator);
         let vb = VarBuilder::from_tensors(case.with_prefix("G."), dtype, device());
         let generator = Generator::new(&config, vb)?;
-        let (z, c) = (case.get("z")?, case.tensors.get("c"));
-        let check = |name: &str, got: Tensor| -> Result<()> {
-            let what = format!("{} {name}", case.name);
-            assert_close(&what, &got, case.get(name)?, FORWARD_TOLERANCE);
-            Ok(())
-        };
-        let ws = generator.ws(z, c, 1., None)?;
-        check("ws_psi05", generator.ws(z, c, 0.5, None)?)?;
-        check("ws_psi07_cut3", generator.ws(z, c, 0.7, Some(3))?)?;
-        let mut noise = NoiseMode::Const;
-        check("img_const", generator.forward(z, c, 1., None, &mut noise)?)?;
-        check(
-            "img_psi05_const",
-            generator.forward(z, c, 0.5, None, &mut noise)?,
-        )?;
-        let mixed = mixed(&ws, case.params.mix_layer)?;
-        check(
-            "img_mix4_const",
-            generator.synthesis().forward(&mixed, &mut noise)?,
-        )?;
-        check(
-            "img_none",
-            generator.synthesis().forward(&ws, &mut NoiseMode::None)?,
-        )?;
-        check("ws", ws)?;
+        check_generator(&case, &generator)?;
+        check_generator(&case, &generator.prepared(Precision::F32)?)?;
     }
+    Ok(())
+}
+
+fn check_generator(case: &Case<Params>, generator: &Generator) -> Result<()> {
+    let (z, c) = (case.get("z")?, case.tensors.get("c"));
+    let check = |name: &str, got: Tensor| -> Result<()> {
+        let what = format!("{} {name}", case.name);
+        assert_close(&what, &got, case.get(name)?, FORWARD_TOLERANCE);
+        Ok(())
+    };
+    let ws = generator.ws(z, c, 1., None)?;
+    check("ws_psi05", generator.ws(z, c, 0.5, None)?)?;
+    check("ws_psi07_cut3", generator.ws(z, c, 0.7, Some(3))?)?;
+    let mut noise = NoiseMode::Const;
+    check("img_const", generator.forward(z, c, 1., None, &mut noise)?)?;
+    check(
+        "img_psi05_const",
+        generator.forward(z, c, 0.5, None, &mut noise)?,
+    )?;
+    let mixed = mixed(&ws, case.params.mix_layer)?;
+    check(
+        "img_mix4_const",
+        generator.synthesis().forward(&mixed, &mut noise)?,
+    )?;
+    check(
+        "img_none",
+        generator.synthesis().forward(&ws, &mut NoiseMode::None)?,
+    )?;
+    check("ws", ws)?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use stylegan_trainer::config::TrainingConfig;
 
 use super::work::Kind;
 use crate::device::DeviceChoice;
+use crate::precision::PrecisionChoice;
 use crate::spans::Span;
 
 const GIGA: f64 = 1e9;
@@ -23,6 +24,9 @@ pub struct Setting {
     threads: usize,
     #[serde(serialize_with = "as_text")]
     device: DeviceChoice,
+    /// Where it isn't f32.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precision: Option<&'static str>,
 }
 
 impl Setting {
@@ -37,7 +41,17 @@ impl Setting {
             batch: config.batch,
             threads: rayon::current_num_threads(),
             device,
+            precision: None,
         }
+    }
+
+    /// With products in a precision.
+    pub fn with_precision(self, precision: PrecisionChoice) -> Self {
+        let precision = match precision {
+            PrecisionChoice::F32 => None,
+            PrecisionChoice::Bf16 => Some("bf16"),
+        };
+        Self { precision, ..self }
     }
 }
 
@@ -55,12 +69,17 @@ impl fmt::Display for Setting {
             batch,
             threads,
             device,
+            precision,
         } = self;
         let s = if *threads == 1 { "" } else { "s" };
         write!(
             f,
             "{work} {resolution}x{resolution}, channel base {channel_base}, channel max {channel_max}, batch {batch}, {threads} thread{s}, {device}"
-        )
+        )?;
+        match precision {
+            Some(precision) => write!(f, ", products in {precision}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use stylegan_trainer::step::{Reals, Stepper, TrainingData};
 use stylegan_trainer::{Recipe, TrainOptions};
 
 use super::operations::{self, Operations};
+use crate::precision::PrecisionChoice;
 
 /// How far parameters are moved from where they begin. Many begin at 0, where a comparison with another
 /// program would not see them.
@@ -142,10 +143,15 @@ pub trait Work {
     fn export(&self, path: &Path) -> Result<()>;
 }
 
-/// Makes the work of a kind.
-pub fn new(kind: Kind, config: &TrainingConfig, device: &Device) -> Result<Box<dyn Work>> {
+/// Makes the work of a kind; a training is in f32 always.
+pub fn new(
+    kind: Kind,
+    config: &TrainingConfig,
+    device: &Device,
+    precision: PrecisionChoice,
+) -> Result<Box<dyn Work>> {
     Ok(match kind {
-        Kind::Generate => Box::new(Generate::new(config, device)?),
+        Kind::Generate => Box::new(Generate::new(config, device, precision)?),
         Kind::TrainStep => Box::new(TrainStep::new(config, device)?),
     })
 }
@@ -159,14 +165,15 @@ struct Generate {
 }
 
 impl Generate {
-    fn new(config: &TrainingConfig, device: &Device) -> Result<Self> {
+    fn new(config: &TrainingConfig, device: &Device, precision: PrecisionChoice) -> Result<Self> {
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
         let params = ParamStore::initialize(DType::F32, device, &mut rng, |vb| {
             Generator::new(&config.generator, vb)
         })?;
         perturb(&params, &mut rng)?;
         Ok(Self {
-            generator: Generator::new(&config.generator, params.frozen_var_builder())?,
+            generator: Generator::new(&config.generator, params.frozen_var_builder())?
+                .prepared(precision.into())?,
             z: seeds(config.batch, config.generator.z_dim, device)?,
             config: config.clone(),
             params,

@@ -12,6 +12,7 @@ use super::batch;
 use super::maker::{Noise, PictureMaker};
 use crate::device::DeviceChoice;
 use crate::network;
+use crate::precision::PrecisionChoice;
 use crate::progress::Terminal;
 
 /// Which network makes pictures, of which class, and where.
@@ -30,6 +31,10 @@ pub struct TrainedArgs {
     /// Where to compute: cpu, cuda, cuda:N or metal
     #[arg(long, default_value = "cpu")]
     device: DeviceChoice,
+
+    /// Numbers that 3x3 convolutions multiply; they are added up in f32
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    precision: PrecisionChoice,
 }
 
 /// A trained network on its device, and the class that pictures are made of.
@@ -43,7 +48,7 @@ impl TrainedArgs {
     /// Loads the network for a command.
     pub fn open(&self, command: &str, terminal: &Terminal) -> Result<Trained> {
         let device = self.device.open(command)?;
-        let generator = network::load(&self.network, &device, terminal)?;
+        let generator = network::load(&self.network, &device, self.precision, terminal)?;
         if let Some(class) = self.class {
             check_class("--class", class, generator.config.c_dim)?;
         }
@@ -231,6 +236,7 @@ mod tests {
                 network: PathBuf::new(),
                 class: None,
                 device: DeviceChoice::Cpu,
+                precision: PrecisionChoice::F32,
             },
             trunc,
             trunc_cutoff,

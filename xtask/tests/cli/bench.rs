@@ -312,3 +312,16 @@ fn a_generator_may_have_any_batch() {
     );
     assert_eq!(json(&run)[0]["batch"], 6);
 }
+
+#[test]
+fn generate_says_that_its_products_are_in_bf16() {
+    let bench = ["bench", "generate", "--precision", "bf16", "--runs", "1"];
+    let [line] = &json(&xtask(&tiny(&bench, &["--json"])))[..] else {
+        panic!("expected one line");
+    };
+    assert_eq!(line["precision"], "bf16");
+    let text = stdout(&xtask(&tiny(&bench, &[])));
+    assert!(text.contains(", products in bf16"), "{text}");
+    let run = xtask(&tiny(&["bench", "generate", "--runs", "1"], &["--json"]));
+    assert!(json(&run)[0]["precision"].is_null());
+}

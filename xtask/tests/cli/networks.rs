@@ -354,6 +354,7 @@ fn wrong_input_is_named() {
         (inspect(folder_path), format!("error: {folder_path}: has no network-snapshot-*.safetensors: is it a run folder?")),
         (generate(d), format!("error: {d}: expected a generator, found only a discriminator")),
         (generate(labelled), "error: the network was trained with 4 classes: choose one with --class 0 to --class 3".to_string()),
+        ([generate(progan), vec!["--precision", "bf16"]].concat(), "error: --precision bf16: is for the layers of StyleGAN2, and this network is of the first generation; leave the option out".to_string()),
         (vec!["convert", ada, "out.onnx"], "error: out.onnx: expected a name that ends in .safetensors or .pt; for another name, add --format safetensors or --format rosinality".to_string()),
         (vec!["convert", ada, d], format!("error: {d}: exists already; choose another name, or add --force to replace it")),
         (vec!["convert", ada, folder_path, "--format", "safetensors", "--force"], format!("error: {folder_path}: is a folder; name a file")),

@@ -1,5 +1,6 @@
 //! The convolution family on the CPU: the choice of the algorithm in `f32`, and the direct form in `f64` as matrix
-//! products over tiles. (`winograd` has 3x3 convolutions of stride 1 and upsampling ones, `direct` all others.)
+//! products over tiles. (`winograd` has 3x3 convolutions of stride 1 and transposed ones of stride 2, `direct` all
+//! others.)
 //!
 //! The form in `f64` gathers, for a tile of output pixels, the input pixels under every tap into a matrix that fits
 //! the cache, and multiplies it with the weight. In a transposed convolution of stride s, a tile is one of cells
@@ -16,7 +17,7 @@ use rayon::prelude::*;
 use super::choice::takes_winograd;
 use super::direct;
 use super::grid::{Grid, pairs};
-use super::winograd::{self, Kernels, Upsampling};
+use super::winograd::{self, Form, Kernels, Packed, Precision, Source};
 use super::{Derivative, Epilogue, Geometry, WeightLayout};
 use crate::buffer::unspecified;
 use crate::gather::{Picture, Plane, Tap, Tile, gather, tiles};
@@ -24,7 +25,6 @@ use crate::gemm::{Matrix, MatrixMut, multiply};
 use crate::kernel::Float;
 use crate::parallel::{SharedOut, planes, wide};
 use crate::simd;
-use crate::upfirdn2d::{Filter, UpFirDn2d};
 
 /// Elements of a gathered matrix: half a megabyte in f32.
 const TILE_ELEMENTS: usize = 128 * 1024;
@@ -125,27 +125,25 @@ pub(crate) trait Fast: Sized {
         false
     }
 
+    /// Computes [`convolve`] with a weight that was packed before, if that pays.
+    fn convolve_packed<E: Epilogue<Self>>(
+        _: &Geometry,
+        _: Derivative,
+        _: &[Self],
+        _: &Packed,
+        _: Option<&[Self]>,
+        _: &E,
+        _: &mut [Self],
+    ) -> bool {
+        false
+    }
+
     /// Computes [`weight_gradient`] by another algorithm, if there is one.
     fn weight_gradient(
         _: &Geometry,
         _: &[Self],
         _: &[Self],
         _: [Option<&[Self]>; 2],
-        _: &mut [Self],
-    ) -> bool {
-        false
-    }
-
-    /// Computes a transposed convolution and the filter behind it as one convolution, if that pays.
-    #[expect(clippy::too_many_arguments, reason = "those of two ops")]
-    fn upsampled<E: Epilogue<Self>>(
-        _: &Geometry,
-        _: &Filter,
-        _: &UpFirDn2d,
-        _: &[Self],
-        _: &[Self],
-        _: Option<&[Self]>,
-        _: &E,
         _: &mut [Self],
     ) -> bool {
         false
@@ -168,10 +166,55 @@ impl Fast for f32 {
         if let Some((shape, kernels)) = as_winograd(g, by, w)
             && takes_winograd(winograd::pays(&shape))
         {
-            winograd::convolve(level, &shape, None, input, kernels, scale, epilogue, out);
+            let weight = Source::Stored(kernels);
+            winograd::convolve(level, &shape, input, weight, scale, epilogue, out);
+            return true;
+        }
+        if let Some((shape, kernels)) = as_transposed_winograd(g, by, w)
+            && takes_winograd(winograd::transposed_pays(&shape))
+        {
+            let weight = Source::Stored(kernels);
+            winograd::convolve_transposed(level, &shape, input, weight, scale, epilogue, out);
             return true;
         }
         direct::convolve(level, g, by, input, w, scale, epilogue, out);
+        true
+    }
+
+    fn convolve_packed<E: Epilogue<f32>>(
+        g: &Geometry,
+        by: Derivative,
+        input: &[f32],
+        packed: &Packed,
+        scale: Option<&[f32]>,
+        epilogue: &E,
+        out: &mut [f32],
+    ) -> bool {
+        let (level, transposed) = (simd::level(), by == Derivative::X);
+        let shape = match transposed {
+            false => as_winograd(g, by, &[]),
+            true => as_transposed_winograd(g, by, &[]),
+        };
+        let Some((shape, _)) = shape else {
+            return false;
+        };
+        let form = match winograd::form(&shape, transposed) {
+            Form::Tiles if takes_winograd(true) => Form::Tiles,
+            Form::Few if shape.padding == 1 && !takes_winograd(false) => Form::Few,
+            _ => return false,
+        };
+        let weight = Source::Packed(packed);
+        match (form, transposed) {
+            (Form::Tiles, false) => {
+                winograd::convolve(level, &shape, input, weight, scale, epilogue, out);
+            }
+            (Form::Tiles, true) => {
+                winograd::convolve_transposed(level, &shape, input, weight, scale, epilogue, out);
+            }
+            _ => winograd::convolve_few(
+                level, &shape, transposed, input, packed, scale, epilogue, out,
+            ),
+        }
         true
     }
 
@@ -191,27 +234,6 @@ impl Fast for f32 {
         }
         direct::weight_gradient(level, g, [x, y], scales, out);
         true
-    }
-
-    fn upsampled<E: Epilogue<f32>>(
-        g: &Geometry,
-        filter: &Filter,
-        fir: &UpFirDn2d,
-        y: &[f32],
-        w: &[f32],
-        scale: Option<&[f32]>,
-        epilogue: &E,
-        out: &mut [f32],
-    ) -> bool {
-        let Some((shape, kernels, upsampling)) = as_upsampling(g, filter, fir, w) else {
-            return false;
-        };
-        let chosen = takes_winograd(Upsampling::pays(&shape));
-        if chosen {
-            let (level, up) = (simd::level(), Some(&upsampling));
-            winograd::convolve(level, &shape, up, y, kernels, scale, epilogue, out);
-        }
-        chosen
     }
 }
 
@@ -263,44 +285,61 @@ pub(super) fn as_winograd<'a>(
     })
 }
 
-/// A 3x3 transposed convolution of stride 2 and a filter that leaves twice the size, as Winograd's
-/// algorithm computes them.
-pub(super) fn as_upsampling<'a>(
+/// A weight `[O,I,3,3]` packed for convolutions of stride 1, or for transposed ones of stride 2 of which `I` is the
+/// input.
+pub(crate) fn packed(
+    [outputs, inputs]: [usize; 2],
+    transposed: bool,
+    gain: f64,
+    w: &[f32],
+    precision: Precision,
+) -> Packed {
+    let shape = winograd::Shape {
+        n: 1,
+        input: [inputs, 1, 1],
+        output: [outputs, 1, 1],
+        padding: 1,
+        gain,
+    };
+    let kernels = Kernels {
+        w,
+        output_stride: 9 * inputs,
+        input_stride: 9,
+        rotated: false,
+    };
+    winograd::packed(simd::level(), &shape, transposed, kernels, precision)
+}
+
+/// A 3x3 transposed convolution of stride 2 to twice the size and one more pixel, as Winograd's algorithm
+/// computes it.
+pub(super) fn as_transposed_winograd<'a>(
     g: &Geometry,
-    filter: &Filter,
-    fir: &UpFirDn2d,
+    by: Derivative,
     w: &'a [f32],
-) -> Option<(winograd::Shape, Kernels<'a>, Upsampling)> {
-    let [_, h, w_y] = g.y;
-    let [x0, x1, y0, y1] = fir.padding;
-    let [fh, fw] = filter.dims();
-    let fits = g.kernel == [3, 3]
+) -> Option<(winograd::Shape, Kernels<'a>)> {
+    let [_, h, width] = g.y;
+    let fits = by == Derivative::X
+        && g.kernel == [3, 3]
         && (g.config.stride, g.config.padding) == (2, 0)
-        && [g.x[1], g.x[2]] == [2 * h + 1, 2 * w_y + 1]
-        && (fir.up, fir.down) == (1, 1)
-        && (y0 + y1, x0 + x1) == (fh as i64 - 2, fw as i64 - 2);
+        && [g.x[1], g.x[2]] == [2 * h + 1, 2 * width + 1];
     if !fits {
         return None;
     }
-    let tap = |k: usize, taps: usize| if fir.flip_filter { k } else { taps - 1 - k };
-    let row = |ky: usize| (0..fw).map(move |kx| fir.gain * filter.at(tap(ky, fh), tap(kx, fw)));
-    let rows: Vec<Vec<f64>> = (0..fh).map(|ky| row(ky).collect()).collect();
-    let upsampling = Upsampling::new(&rows, [y0, x0])?;
+    let (input_stride, output_stride) = g.strides();
     let shape = winograd::Shape {
         n: g.n,
         input: g.y,
-        output: [g.x[0], h, w_y],
+        output: g.x,
         padding: 1,
         gain: g.config.gain,
     };
-    let (input_stride, output_stride) = g.strides();
     let kernels = Kernels {
         w,
         output_stride,
         input_stride,
         rotated: false,
     };
-    Some((shape, kernels, upsampling))
+    Some((shape, kernels))
 }
 
 /// The picture across the convolution, finished by an epilogue. Every element of `out` is written.

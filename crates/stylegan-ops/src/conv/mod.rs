@@ -30,6 +30,8 @@ use crate::check::expect_shape;
 use crate::kernel::{Float, Kernel, apply2, apply3};
 pub(crate) use epilogue::{Epilogue, Plain};
 pub(crate) use geometry::{Derivative, Geometry};
+pub(crate) use winograd::Packed;
+pub use winograd::Precision;
 
 /// Up to so many multiplications the gradients of a convolution are computed at the same time.
 const AT_ONCE: usize = 1 << 28;

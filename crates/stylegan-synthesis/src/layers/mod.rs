@@ -7,7 +7,7 @@ mod styled;
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, Module, VarBuilder};
 use stylegan_ops::nn::{Conv2dLayer, Pyramid};
-use stylegan_ops::{BiasAct, Filter};
+use stylegan_ops::{BiasAct, Filter, Precision};
 
 use crate::features::FeatureMaps;
 use crate::noise::NoiseInput;
@@ -150,6 +150,15 @@ impl SynthesisLayer {
             layer: self.name.clone(),
             map: noise?.stored().clone(),
         })
+    }
+
+    /// The same layer for parameters that don't change any more.
+    pub(crate) fn prepared(self, precision: Precision) -> Result<Self> {
+        let kind = match self.kind {
+            Kind::Modulated(layer) => Kind::Modulated(layer.prepared(precision)?),
+            Kind::Styled(layer) => Kind::Styled(layer),
+        };
+        Ok(Self { kind, ..self })
     }
 
     /// x `[N, I, H, W]` and w `[N, w_dim]` to `[N, O, H * up, W * up]`.

@@ -3,7 +3,9 @@
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, Module, VarBuilder};
 use stylegan_ops::nn::{FullyConnected, FullyConnectedConfig, resample_filter};
-use stylegan_ops::{BiasAct, Filter, ModulatedConv2d, modulated_conv2d, modulated_layer};
+use stylegan_ops::{
+    BiasAct, Filter, ModulatedConv2d, Precision, PreparedLayer, modulated_conv2d, modulated_layer,
+};
 
 use super::{Pass, STANDARD_NORMAL};
 use crate::noise::NoiseInput;
@@ -47,6 +49,8 @@ pub(crate) struct ModulatedLayer {
     filter: Filter,
     conv: ModulatedConv2d,
     act: BiasAct,
+    /// For a weight that doesn't change any more.
+    prepared: Option<PreparedLayer>,
 }
 
 impl ModulatedLayer {
@@ -83,6 +87,17 @@ impl ModulatedLayer {
                 gain: 1.,
             },
             act,
+            prepared: None,
+        })
+    }
+
+    /// The same layer for a weight that doesn't change any more.
+    pub(crate) fn prepared(self, precision: Precision) -> Result<Self> {
+        let prepared = PreparedLayer::new(&self.weight, &self.filter, &self.conv, precision)?;
+        Ok(Self {
+            weight: prepared.weight().clone(),
+            prepared: Some(prepared),
+            ..self
         })
     }
 
@@ -107,14 +122,18 @@ impl ModulatedLayer {
             };
             modulated_conv2d(x, &self.weight, &style, &self.filter, &conv)
         })?;
+        let (bias, noise) = (Some(&self.bias), noise.as_ref());
+        if let Some(prepared) = &self.prepared {
+            return prepared.forward(x, &style, bias, noise, &self.act);
+        }
         modulated_layer(
             x,
             &self.weight,
             &style,
             &self.filter,
             &self.conv,
-            Some(&self.bias),
-            noise.as_ref(),
+            bias,
+            noise,
             &self.act,
         )
     }

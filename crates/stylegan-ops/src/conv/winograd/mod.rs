@@ -1,7 +1,7 @@
-//! 3x3 convolutions of stride 1 by Winograd's algorithm F(4x4, 3x3).
+//! 3x3 convolutions of stride 1, and transposed ones of stride 2, by Winograd's algorithm.
 //!
-//! The picture is cut into tiles of 4x4 results, each of which depends on 6x6 pixels. With the matrices of
-//! [`points`],
+//! A convolution of stride 1 is F(4x4, 3x3): the picture is cut into tiles of 4x4 results, each of which depends on
+//! 6x6 pixels. With the matrices of [`points`],
 //!
 //! ```text
 //! Y = A^T [ sum over input channels of (G g G^T) * (B^T d B) ] A
@@ -11,15 +11,19 @@
 //! tiles, the sums are 36 matrix products, `[outputs, inputs] x [inputs, tiles]`, one for each of the
 //! "frequencies".
 //!
+//! A transposed convolution of stride 2 is the same with other matrices: tiles of 8x8 results of 5x5 pixels, and 81
+//! products ([`scheme`]) where the direct form takes 144.
+//!
 //! A task computes some outputs of some tiles, so few that what it holds stays in the second-level cache:
 //!
 //! 1. `B^T d B` for the tiles, in the order in which the products read it, with the scale of the inputs;
 //!    where there are so many inputs that few tiles fit, tasks share it,
-//! 2. for each row of six frequencies, six matrix products (`product`), then `A` on their columns,
+//! 2. for each row of frequencies, a matrix product for each of them (`product`), then `A` on their columns,
 //! 3. `A^T` on the rows, which makes the results, and the epilogue.
 //!
-//! Lanes of vectors are neighbouring tiles. The weights are packed for the products once; where they are
-//! many, `G g G^T` is made of them row by row where it is used, because reading it costs more.
+//! Lanes of vectors are neighbouring tiles. The weights are packed for the products once per call, or once and for
+//! all ([`Packed`]); where they are many, `G g G^T` is made of them row by row where it is used, because reading it
+//! costs more.
 //!
 //! With normally distributed pictures and weights, the largest error relative to the largest result is 1.4e-6
 //! for 64 inputs, 3.9e-6 for 256 and 5.6e-6 for 512, where a single sum per pixel in `f32` is off by 0.8e-6,
@@ -28,14 +32,18 @@
 //! Sources: Winograd, "Arithmetic Complexity of Computations" (1980); Lavin and Gray, "Fast Algorithms for
 //! Convolutional Neural Networks" (2016).
 
+mod border;
+mod few;
 mod gradient;
 mod plan;
 mod points;
+mod precision;
 mod product;
+mod scheme;
 mod tiling;
-mod upsampling;
 mod weights;
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -43,19 +51,23 @@ use rayon::prelude::*;
 use super::epilogue::Epilogue;
 use crate::parallel::SharedOut;
 use crate::simd::{Lanes, Level, Scope, Scratch, WithLanes, Work, dispatch};
+use border::{Border, Edge};
+use few::Few;
 pub(crate) use gradient::{pays as gradient_pays, weight_gradient};
 use plan::{Block, Plan};
+pub use precision::Precision;
 use product::Strides;
+use scheme::{Doubled, MOST_PRODUCTS, MOST_RESULTS, Same, Scheme};
 use tiling::Tiles;
-pub(crate) use upsampling::Upsampling;
-pub(crate) use weights::Kernels;
-use weights::{Composition, Weights};
+use weights::Weights;
+pub(crate) use weights::{Kernels, Packed, Source};
 
-/// Results per tile and axis.
+/// Input pixels from tile to tile, on both axes.
 const TILE: usize = 4;
 
 /// A 3x3 correlation of stride 1: pixel (y, x) of the result sees the input from
-/// (y - padding, x - padding) on.
+/// (y - padding, x - padding) on. Or a 3x3 transposed convolution of stride 2 to twice the size and one more pixel,
+/// whose padding is 1: its tiles see a pixel before their own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
     pub(crate) n: usize,
@@ -80,26 +92,108 @@ struct Pictures<'a> {
 pub(crate) fn pays(shape: &Shape) -> bool {
     let [inputs, outputs] = [shape.input[0], shape.output[0]];
     let least = if inputs >= 256 { 16 } else { 96 };
-    inputs >= 16 && outputs >= 16 && tiles(shape) >= least
+    inputs >= 16 && outputs >= 16 && tiles::<Same>(shape) >= least
+}
+
+/// The same for a transposed convolution; small pictures do not pay for their borders.
+pub(crate) fn transposed_pays(shape: &Shape) -> bool {
+    let ([inputs, h, w], [outputs, ..]) = (shape.input, shape.output);
+    inputs >= 32 && outputs >= 32 && h * w >= 256
 }
 
 /// Tiles of all samples.
-fn tiles(shape: &Shape) -> usize {
-    shape.n * shape.output[1].div_ceil(TILE) * shape.output[2].div_ceil(TILE)
+fn tiles<S: Scheme>(shape: &Shape) -> usize {
+    shape.n * S::tiles(shape.output[1]) * S::tiles(shape.output[2])
 }
 
-/// Computes all of `out`: `[n, outputs, h, w]`, or `[n, outputs, 2 * h, 2 * w]` as [`Upsampling`] describes, where
-/// `shape` has the size of the picture on both sides, and padding 1.
+/// A weight packed for convolutions of any number of pictures of any size, or for transposed ones of stride 2.
+/// The precision is that of products of transformed pictures.
+pub(crate) fn packed(
+    level: Level,
+    shape: &Shape,
+    transposed: bool,
+    kernels: Kernels,
+    precision: Precision,
+) -> Packed {
+    match transposed {
+        false => Packed::new::<Same>(level, shape, kernels, precision),
+        true => Packed::new::<Doubled>(level, shape, kernels, precision),
+    }
+}
+
+/// How convolutions of a packed weight are computed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Form {
+    /// [`convolve`], [`convolve_transposed`].
+    Tiles,
+    /// [`convolve_few`].
+    Few,
+    /// As if it weren't packed.
+    Unpacked,
+}
+
+/// The fastest form for a shape. It compares the vectors that are multiplied, of 16 lanes, those of tiles with a
+/// quarter more for their transforms, and those of their borders with as many again for gathering them.
+pub(crate) fn form(shape: &Shape, transposed: bool) -> Form {
+    let [inputs, h, w] = shape.input;
+    if inputs < 16 || shape.output[0] < 16 {
+        return Form::Unpacked;
+    }
+    let few = shape.n * (h * w * 9).div_ceil(16);
+    let of_tiles = match transposed {
+        false => 36 * tiles::<Same>(shape).max(16) / 16,
+        true => {
+            81 * tiles::<Doubled>(shape).max(16) / 16
+                + 6 * shape.n * (h.div_ceil(16) + w.div_ceil(16))
+        }
+    };
+    match () {
+        () if of_tiles * 5 < few * 4 => Form::Tiles,
+        () if h * w <= FEW_PIXELS => Form::Few,
+        () => Form::Unpacked,
+    }
+}
+
+/// The most pixels of a picture for [`Form::Few`].
+const FEW_PIXELS: usize = 256;
+
+/// Computes all of `out`, `[n, outputs, h, w]`.
+pub(crate) fn convolve<E: Epilogue<f32>>(
+    level: Level,
+    shape: &Shape,
+    input: &[f32],
+    weight: Source,
+    scale: Option<&[f32]>,
+    epilogue: &E,
+    out: &mut [f32],
+) {
+    Convolve::<Same, E>::new(level, shape, input, weight, scale, epilogue, out).run();
+}
+
+/// The same for a transposed convolution of stride 2.
+pub(crate) fn convolve_transposed<E: Epilogue<f32>>(
+    level: Level,
+    shape: &Shape,
+    input: &[f32],
+    weight: Source,
+    scale: Option<&[f32]>,
+    epilogue: &E,
+    out: &mut [f32],
+) {
+    Convolve::<Doubled, E>::new(level, shape, input, weight, scale, epilogue, out).run();
+}
+
+/// [`convolve`] or [`convolve_transposed`] of a padding of 1 in another form, for a few pixels.
 #[expect(
     clippy::too_many_arguments,
     reason = "a convolution, its inputs, and what goes before and behind it"
 )]
-pub(crate) fn convolve<E: Epilogue<f32>>(
+pub(crate) fn convolve_few<E: Epilogue<f32>>(
     level: Level,
     shape: &Shape,
-    upsampling: Option<&Upsampling>,
+    transposed: bool,
     input: &[f32],
-    kernels: Kernels,
+    weight: &Packed,
     scale: Option<&[f32]>,
     epilogue: &E,
     out: &mut [f32],
@@ -109,32 +203,63 @@ pub(crate) fn convolve<E: Epilogue<f32>>(
         dims: shape.input,
         scale,
     };
-    dispatch(
+    let few = Few {
         level,
-        Convolve {
-            shape,
-            input,
-            kernels,
-            composition: upsampling.map_or(&Composition::Plain, Upsampling::composition),
-            epilogue,
-            out,
-        },
-    );
+        shape,
+        input,
+        weight,
+        step: if transposed { 2 } else { 1 },
+        epilogue,
+        out,
+    };
+    few.run();
 }
 
-struct Convolve<'a, E> {
+struct Convolve<'a, S, E> {
+    level: Level,
     shape: &'a Shape,
     input: Pictures<'a>,
-    kernels: Kernels<'a>,
-    composition: &'a Composition,
+    weight: Source<'a>,
     epilogue: &'a E,
     out: &'a mut [f32],
+    scheme: PhantomData<S>,
+}
+
+impl<'a, S: Scheme, E: Epilogue<f32>> Convolve<'a, S, E> {
+    fn new(
+        level: Level,
+        shape: &'a Shape,
+        input: &'a [f32],
+        weight: Source<'a>,
+        scale: Option<&'a [f32]>,
+        epilogue: &'a E,
+        out: &'a mut [f32],
+    ) -> Self {
+        let input = Pictures {
+            data: input,
+            dims: shape.input,
+            scale,
+        };
+        Self {
+            level,
+            shape,
+            input,
+            weight,
+            epilogue,
+            out,
+            scheme: PhantomData,
+        }
+    }
+
+    fn run(self) {
+        dispatch(self.level, self);
+    }
 }
 
 /// [`Epilogue::finish`] of some epilogue, compiled for an instruction set.
 type Finish<'a> = &'a (dyn Fn(usize, usize, usize, &mut [f32]) + Sync);
 
-impl<E: Epilogue<f32>> WithLanes for Convolve<'_, E> {
+impl<S: Scheme, E: Epilogue<f32>> WithLanes for Convolve<'_, S, E> {
     type Output = ();
 
     fn with<L: Lanes>(self, l: L) {
@@ -149,15 +274,37 @@ impl<E: Epilogue<f32>> WithLanes for Convolve<'_, E> {
             });
         };
         let finish: Option<Finish> = if E::EMPTY { None } else { Some(&finish) };
-        convolve_with(
+        let plan = Plan::new::<S, L>(self.shape);
+        let weights = match self.weight {
+            Source::Packed(_) => 0,
+            Source::Stored(_) => Weights::<L::Vector>::vectors::<L>(self.shape, plan.transformed),
+        };
+        let largest = plan.blocks.iter().map(Block::vectors::<L>).max();
+        let of_block = S::PRODUCTS * S::PRODUCTS * self.shape.input[0];
+        let shared = plan.shared * of_block * largest.unwrap_or(0);
+        let mut scratch = Scratch::new(l, Scope::Call, weights + shared);
+        let (weights, shared) = scratch.vectors(l).split_at_mut(weights);
+        let weights = match self.weight {
+            Source::Packed(packed) => packed.weights(l, self.level, self.shape),
+            Source::Stored(kernels) => {
+                let precision = Precision::F32;
+                Weights::pack::<S, L>(l, kernels, self.shape, plan.transformed, precision, weights)
+            }
+        };
+        let task = Task {
             l,
-            self.shape,
-            self.input,
-            self.kernels,
-            self.composition,
+            shape: self.shape,
+            plan: &plan,
+            input: self.input,
+            weights: &weights,
             finish,
-            self.out,
-        );
+            out: &SharedOut::new(self.out),
+            block: &Block::default(),
+            panels: 0..0,
+            transformed: None,
+            scheme: PhantomData::<S>,
+        };
+        rayon::join(|| task.border(), || task.all(shared));
     }
 }
 
@@ -180,135 +327,141 @@ impl<E: Epilogue<f32>> Work for FinishRun<'_, E> {
     }
 }
 
-/// The convolution, once per instruction set and not per epilogue.
-fn convolve_with<L: Lanes>(
-    l: L,
-    shape: &Shape,
-    input: Pictures,
-    kernels: Kernels,
-    composition: &Composition,
-    finish: Option<Finish>,
-    out: &mut [f32],
-) {
-    let [outputs, inputs] = [shape.output[0], shape.input[0]];
-    let phases = composition.phases();
-    let plan = Plan::new::<L>(shape, phases);
-    let panels = outputs.div_ceil(L::LANES) * phases;
-    let weights = Weights::<L::Vector>::vectors(panels, inputs, plan.transformed);
-    let largest = plan.blocks.iter().map(Block::vectors::<L>).max();
-    let shared = plan.shared * 36 * inputs * largest.unwrap_or(0);
-    let mut scratch = Scratch::new(l, Scope::Call, weights + shared);
-    let (weights, shared) = scratch.vectors(l).split_at_mut(weights);
-    let task = Task {
-        l,
-        shape,
-        plan: &plan,
-        input,
-        weights: &Weights::new(l, kernels, composition, shape, plan.transformed, weights),
-        phases,
-        finish,
-        out: &SharedOut::new(out),
-        block: &Block::default(),
-        panels: 0..panels,
-        transformed: None,
-    };
-    let groups = |blocks: usize| -> Vec<(usize, Range<usize>)> {
-        let each = plan.panels_per_task;
-        let of = |block| {
-            let starts = (0..panels).step_by(each);
-            starts.map(move |p| (block, p..(p + each).min(panels)))
-        };
-        (0..blocks).flat_map(of).collect()
-    };
-    if plan.shared == 0 {
-        let tasks = groups(plan.blocks.len()).into_par_iter();
-        return tasks.for_each(|(block, panels)| {
-            l.run(Task {
-                block: &plan.blocks[block],
-                panels,
-                ..task.clone()
+impl<S: Scheme, L: Lanes> Task<'_, S, L> {
+    /// Computes all tiles; `shared` has room for the transformed pictures of the plan.
+    fn all(&self, shared: &mut [L::Vector]) {
+        let Self { l, plan, .. } = *self;
+        let inputs = self.shape.input[0];
+        let of_vector = S::PRODUCTS * S::PRODUCTS * inputs;
+        if plan.shared == 0 {
+            return self.products(&plan.blocks, &vec![None; plan.blocks.len()]);
+        }
+        for blocks in plan.blocks.chunks(plan.shared) {
+            let mut rest = &mut *shared;
+            let mut parts = Vec::new();
+            for block in blocks {
+                let part;
+                (part, rest) = rest.split_at_mut(of_vector * block.vectors::<L>());
+                parts.push(part);
+            }
+            let tiles = |block| Tiles::<S, L>::new(self.shape, plan, block);
+            let tiles: Vec<_> = blocks.iter().map(tiles).collect();
+            let pieces = tiles.iter().zip(&mut parts).flat_map(|(tiles, part)| {
+                let of_piece = of_vector / inputs * plan.depth * tiles.vectors;
+                let pieces = part.chunks_mut(of_piece).enumerate();
+                pieces.map(move |(i, piece)| (tiles, i * plan.depth, piece))
+            });
+            let pieces: Vec<_> = pieces.collect();
+            pieces.into_par_iter().for_each(|(tiles, first, out)| {
+                l.run(Transform {
+                    l,
+                    tiles,
+                    input: self.input,
+                    channels: first..(first + plan.depth).min(inputs),
+                    precision: self.weights.precision,
+                    out,
+                });
+            });
+            let parts: Vec<_> = parts.iter().map(|part| Some(&**part)).collect();
+            self.products(blocks, &parts);
+        }
+    }
+
+    /// Computes some blocks, whose transformed pictures may be there.
+    fn products(&self, blocks: &[Block], transformed: &[Option<&[L::Vector]>]) {
+        let panels = self.shape.output[0].div_ceil(L::LANES);
+        let each = self.plan.panels_per_task;
+        let of_block = panels.div_ceil(each);
+        (0..blocks.len() * of_block).into_par_iter().for_each(|i| {
+            let (block, first) = (i / of_block, i % of_block * each);
+            self.l.run(Task {
+                block: &blocks[block],
+                panels: first..(first + each).min(panels),
+                transformed: transformed[block],
+                ..self.clone()
             });
         });
     }
-    for blocks in plan.blocks.chunks(plan.shared) {
-        let mut rest = &mut *shared;
-        let mut parts = Vec::new();
-        for block in blocks {
-            let part;
-            (part, rest) = rest.split_at_mut(36 * inputs * block.vectors::<L>());
-            parts.push(part);
-        }
-        let tiles: Vec<_> = blocks
-            .iter()
-            .map(|b| Tiles::<L>::new(shape, &plan, b))
-            .collect();
-        let pieces = tiles.iter().zip(&mut parts).flat_map(|(tiles, part)| {
-            let pieces = part.chunks_mut(36 * plan.depth * tiles.vectors).enumerate();
-            pieces.map(move |(i, piece)| (tiles, i * plan.depth, piece))
+
+    /// Computes the last row and the last column, if no tile does.
+    fn border(&self) {
+        let [outputs, h, w] = self.shape.output;
+        let [bottom, right] = [h, w].map(|size| size > S::RESULTS * S::tiles(size));
+        let edges = [
+            (bottom, Edge::Bottom, w),
+            (right, Edge::Right, h - usize::from(bottom)),
+        ];
+        let edges = edges.into_iter().filter(|(needed, ..)| *needed);
+        let panels = outputs.div_ceil(L::LANES);
+        let borders = edges.flat_map(|(_, edge, results)| {
+            (0..self.shape.n * panels).map(move |i| (edge, results, i / panels, i % panels))
         });
-        let pieces: Vec<_> = pieces.collect();
-        pieces.into_par_iter().for_each(|(tiles, first, out)| {
-            let channels = first..(first + plan.depth).min(inputs);
-            l.run(Transform {
-                l,
-                tiles,
-                input,
-                channels,
-                out,
-            });
-        });
-        groups(blocks.len())
+        let borders: Vec<_> = borders.collect();
+        borders
             .into_par_iter()
-            .for_each(|(block, panels)| {
-                l.run(Task {
-                    block: &blocks[block],
-                    panels,
-                    transformed: Some(&*parts[block]),
-                    ..task.clone()
+            .for_each(|(edge, results, sample, panel)| {
+                self.l.run(Border {
+                    l: self.l,
+                    shape: self.shape,
+                    input: self.input,
+                    weights: self.weights,
+                    finish: self.finish,
+                    out: self.out,
+                    edge,
+                    results,
+                    sample,
+                    panel,
                 });
             });
     }
 }
 
 /// The transform of some channels of a block.
-struct Transform<'a, L: Lanes> {
+struct Transform<'a, S, L: Lanes> {
     l: L,
-    tiles: &'a Tiles<L>,
+    tiles: &'a Tiles<S, L>,
     input: Pictures<'a>,
     channels: Range<usize>,
+    precision: Precision,
     out: &'a mut [L::Vector],
 }
 
-impl<L: Lanes> Work for Transform<'_, L> {
+impl<S: Scheme, L: Lanes> Work for Transform<'_, S, L> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
         let Self { l, tiles, .. } = self;
         let mut scratch = Scratch::new(l, Scope::Task, tiles.scratch());
-        tiles.transform(l, &self.input, self.channels, scratch.vectors(l), self.out);
+        let scratch = scratch.vectors(l);
+        tiles.transform(
+            l,
+            &self.input,
+            self.channels,
+            self.precision,
+            scratch,
+            self.out,
+        );
     }
 }
 
 /// Some outputs of a block.
-struct Task<'a, L: Lanes> {
+struct Task<'a, S, L: Lanes> {
     l: L,
     shape: &'a Shape,
     plan: &'a Plan,
     input: Pictures<'a>,
     weights: &'a Weights<'a, L::Vector>,
-    /// Neighbouring panels that are the phases of the same outputs: 1, or 4 that make pictures of twice the
-    /// size.
-    phases: usize,
     finish: Option<Finish<'a>>,
     out: &'a SharedOut<'a, f32>,
     block: &'a Block,
     panels: Range<usize>,
     /// The transformed pictures of the block, if other tasks use them, too.
     transformed: Option<&'a [L::Vector]>,
+    scheme: PhantomData<S>,
 }
 
-impl<L: Lanes> Clone for Task<'_, L> {
+impl<S, L: Lanes> Clone for Task<'_, S, L> {
     fn clone(&self) -> Self {
         Self {
             panels: self.panels.clone(),
@@ -317,26 +470,27 @@ impl<L: Lanes> Clone for Task<'_, L> {
     }
 }
 
-impl<L: Lanes> Work for Task<'_, L> {
+impl<S: Scheme, L: Lanes> Work for Task<'_, S, L> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
         let l = self.l;
-        let (inputs, phases) = (self.shape.input[0], self.phases);
+        let inputs = self.shape.input[0];
         let (depth, group) = (self.plan.depth, self.plan.group.min(self.panels.len()));
-        let tiles = Tiles::<L>::new(self.shape, self.plan, self.block);
+        let tiles = Tiles::<S, L>::new(self.shape, self.plan, self.block);
         let vectors = tiles.vectors;
+        let of_vector = S::PRODUCTS * S::PRODUCTS;
         let own = match self.transformed {
             Some(_) => 0,
-            None => 36 * inputs * vectors,
+            None => of_vector * inputs * vectors,
         };
         let sizes = [
             own,
             self.weights.scratch(group, depth),
-            6 * group * L::LANES * vectors,
-            24 * group * L::LANES * vectors,
-            tiles.scratch().max(phases * TILE * TILE * vectors),
+            S::PRODUCTS * group * L::LANES * vectors,
+            S::PRODUCTS * S::RESULTS * group * L::LANES * vectors,
+            tiles.scratch().max(S::RESULTS * S::RESULTS * vectors),
         ];
         let mut scratch = Scratch::new(l, Scope::Task, sizes.iter().sum());
         let (own, scratch) = scratch.vectors(l).split_at_mut(sizes[0]);
@@ -346,68 +500,74 @@ impl<L: Lanes> Work for Task<'_, L> {
         let transformed = match self.transformed {
             Some(transformed) => transformed,
             None => {
-                let pieces = own.chunks_mut(36 * depth * vectors);
+                let pieces = own.chunks_mut(of_vector * depth * vectors);
                 for (piece, first) in pieces.zip((0..inputs).step_by(depth)) {
                     let channels = first..(first + depth).min(inputs);
-                    tiles.transform(l, &self.input, channels, lines, piece);
+                    let precision = self.weights.precision;
+                    tiles.transform(l, &self.input, channels, precision, lines, piece);
                 }
                 own
             }
         };
         for first in self.panels.clone().step_by(group) {
             let panels = first..(first + group).min(self.panels.end);
-            for row in 0..6 {
-                let pieces = transformed.chunks(36 * depth * vectors);
+            for row in 0..S::PRODUCTS {
+                let pieces = transformed.chunks(of_vector * depth * vectors);
                 for (piece, first) in pieces.zip((0..inputs).step_by(depth)) {
                     let channels = first..(first + depth).min(inputs);
-                    let each = 6 * channels.len() * vectors;
+                    let each = S::PRODUCTS * self.weights.precision.depth(channels.len()) * vectors;
                     let piece = &piece[row * each..(row + 1) * each];
                     let panels = panels.clone();
                     self.multiply(&tiles, row, panels, channels, piece, weights, products);
                 }
                 for (i, panel) in panels.clone().enumerate() {
-                    let results =
-                        i * L::LANES * vectors..(i * L::LANES + self.lanes(panel)) * vectors;
-                    for at in results {
-                        let m = &products[6 * at..6 * at + 6];
-                        let m = points::output(l, [m[0], m[1], m[2], m[3], m[4], m[5]]);
-                        columns[24 * at + TILE * row..][..TILE].copy_from_slice(&m);
+                    let first = i * L::LANES * vectors;
+                    for at in first..first + self.lanes(panel) * vectors {
+                        let m = S::output(l, &products[S::PRODUCTS * at..][..S::PRODUCTS]);
+                        columns[S::RESULTS * (S::PRODUCTS * at + row)..][..S::RESULTS]
+                            .copy_from_slice(&m[..S::RESULTS]);
                     }
                 }
             }
-            for (i, panel) in panels.clone().enumerate().step_by(phases) {
+            for (i, panel) in panels.clone().enumerate() {
                 for lane in 0..self.lanes(panel) {
-                    for phase in 0..phases {
-                        let at = 24 * vectors * ((i + phase) * L::LANES + lane);
-                        let lines = &mut lines[phase * TILE * TILE * vectors..];
-                        results(l, &columns[at..at + 24 * vectors], lines);
-                    }
-                    self.finish(panel / phases * L::LANES + lane, vectors, lines);
+                    let of_output = S::PRODUCTS * S::RESULTS * vectors;
+                    let columns = &columns[of_output * (i * L::LANES + lane)..][..of_output];
+                    results::<S, L>(l, columns, lines);
+                    self.finish(panel * L::LANES + lane, vectors, lines);
                 }
             }
         }
     }
 }
 
-/// The rows of the results of a block from the transformed columns, `[vector][row][4]`.
+/// The rows of the results of a block from the transformed columns, `[vector][row][column]`.
 #[inline(always)]
-fn results<L: Lanes>(l: L, columns: &[L::Vector], lines: &mut [L::Vector]) {
-    let line = TILE * (columns.len() / 24);
-    for (g, m) in columns.chunks_exact(24).enumerate() {
-        let mut results = [[m[0]; TILE]; TILE];
-        for (x, results) in results.iter_mut().enumerate() {
-            let column = [m[x], m[x + 4], m[x + 8], m[x + 12], m[x + 16], m[x + 20]];
-            *results = points::output(l, column);
+fn results<S: Scheme, L: Lanes>(l: L, columns: &[L::Vector], lines: &mut [L::Vector]) {
+    let of_vector = S::PRODUCTS * S::RESULTS;
+    let line = columns.len() / S::PRODUCTS;
+    for (g, m) in columns.chunks_exact(of_vector).enumerate() {
+        let mut results = [[m[0]; MOST_RESULTS]; MOST_RESULTS];
+        for (x, results) in results.iter_mut().take(S::RESULTS).enumerate() {
+            let mut column = [m[0]; MOST_PRODUCTS];
+            for (y, value) in column.iter_mut().take(S::PRODUCTS).enumerate() {
+                *value = m[S::RESULTS * y + x];
+            }
+            *results = S::output(l, &column);
         }
-        for y in 0..TILE {
-            let row = [results[0][y], results[1][y], results[2][y], results[3][y]];
-            lines[y * line + TILE * g..][..TILE].copy_from_slice(&l.transpose4(row));
+        for y in 0..S::RESULTS {
+            let mut row = [m[0]; MOST_RESULTS];
+            for (value, results) in row.iter_mut().zip(&results).take(S::RESULTS) {
+                *value = results[y];
+            }
+            let row = &S::lines(l, row)[..S::RESULTS];
+            lines[y * line + S::RESULTS * g..][..S::RESULTS].copy_from_slice(row);
         }
     }
 }
 
-impl<L: Lanes> Task<'_, L> {
-    /// Adds the six products of one row of frequencies over some inputs, `[output][vector][column]`;
+impl<S: Scheme, L: Lanes> Task<'_, S, L> {
+    /// Adds the products of one row of frequencies over some inputs, `[output][vector][column]`;
     /// those of the first inputs replace what is there.
     #[expect(
         clippy::too_many_arguments,
@@ -416,7 +576,7 @@ impl<L: Lanes> Task<'_, L> {
     #[inline(always)]
     fn multiply(
         &self,
-        tiles: &Tiles<L>,
+        tiles: &Tiles<S, L>,
         row: usize,
         panels: Range<usize>,
         channels: Range<usize>,
@@ -424,24 +584,34 @@ impl<L: Lanes> Task<'_, L> {
         scratch: &mut [L::Vector],
         products: &mut [L::Vector],
     ) {
-        let depth = channels.len();
+        let precision = self.weights.precision;
+        let depth = precision.depth(channels.len());
         let strides = Strides {
-            row: 6 * tiles.vectors,
-            vector: 6,
+            row: S::PRODUCTS * tiles.vectors,
+            vector: S::PRODUCTS,
         };
         let accumulate = channels.start > 0;
+        let kernel = S::kernel(row);
         let (weights, [panel_step, column_step]) =
             self.weights
-                .row(self.l, row, panels.clone(), channels, scratch);
+                .row::<S, L>(self.l, kernel, panels.clone(), channels, scratch);
         let columns = transformed.chunks_exact(depth * tiles.vectors).enumerate();
         for (column, transformed) in columns {
             for &(start, width) in &tiles.panels {
                 let b = &transformed[start * depth..(start + width) * depth];
                 for (i, panel) in panels.clone().enumerate() {
-                    let a = &weights[i * panel_step + column * column_step..][..depth];
-                    let sums = &mut products[i * L::LANES * strides.row + 6 * start + column..];
+                    let a = &weights[i * panel_step + S::kernel(column) * column_step..][..depth];
+                    let at = i * L::LANES * strides.row + strides.vector * start + column;
+                    let sums = &mut products[at..];
                     let count = self.lanes(panel);
-                    product::multiply(self.l, a, count, b, sums, strides, accumulate);
+                    match precision {
+                        Precision::F32 => {
+                            product::multiply(self.l, a, count, b, sums, strides, accumulate);
+                        }
+                        Precision::Bf16 => {
+                            product::multiply_pairs(self.l, a, count, b, sums, strides, accumulate);
+                        }
+                    }
                 }
             }
         }
@@ -449,63 +619,40 @@ impl<L: Lanes> Task<'_, L> {
 
     /// How many lanes of a panel are outputs.
     fn lanes(&self, panel: usize) -> usize {
-        L::LANES.min(self.shape.output[0] - panel / self.phases * L::LANES)
+        L::LANES.min(self.shape.output[0] - panel * L::LANES)
     }
 
-    /// Writes the results of one output, `[phase][row of a tile][tile][column]`, and finishes them.
+    /// Writes the results of one output, `[row of a tile][tile][column]`, and finishes them.
     #[inline(always)]
     fn finish(&self, output: usize, vectors: usize, lines: &[L::Vector]) {
-        let l = self.l;
-        let lines = l.floats(lines);
-        let line = TILE * vectors * L::LANES;
-        let up = if self.phases == 1 { 1 } else { 2 };
+        let lines = self.l.floats(lines);
+        let line = S::RESULTS * vectors * L::LANES;
         let [outputs, h, w] = self.shape.output;
-        let [plane, pitch] = [up * up * h * w, up * w];
-        let first = TILE * self.block.columns.start;
-        let width = (TILE * self.block.columns.len()).min(w - first);
+        let first = S::RESULTS * self.block.columns.start;
+        let of_tiles = S::RESULTS * self.block.columns.len();
+        let width = of_tiles.min(w - first);
         for (i, row) in self.block.rows.clone().enumerate() {
-            let (sample, top) = (row / self.plan.tiles[0], row % self.plan.tiles[0] * TILE);
-            let height = up * TILE.min(h - top);
-            let pixel = up * (top * pitch + first);
-            let start = (sample * outputs + output) * plane + pixel;
-            let to = self.out.at(start, (height - 1) * pitch + up * width);
+            let [tile_rows, _] = self.plan.tiles;
+            let (sample, top) = (row / tile_rows, row % tile_rows * S::RESULTS);
+            let height = S::RESULTS.min(h - top);
+            let pixel = top * w + first;
+            let start = (sample * outputs + output) * h * w + pixel;
+            let to = self.out.at(start, (height - 1) * w + width);
             for y in 0..height {
-                let from = y / up * line + i * TILE * self.block.columns.len();
+                let from = y * line + i * of_tiles;
                 // SAFETY: `at` checked that the rows are inside the result. Tasks differ in tiles or
                 // outputs, so no other task writes to these pixels.
-                let to = unsafe { std::slice::from_raw_parts_mut(to.add(y * pitch), up * width) };
-                if up == 1 {
-                    to.copy_from_slice(&lines[from..from + width]);
-                } else {
-                    let even = from + y % 2 * 2 * TILE * line;
-                    let odd = even + TILE * line;
-                    interleave(l, &lines[even..even + width], &lines[odd..odd + width], to);
-                }
+                let to = unsafe { std::slice::from_raw_parts_mut(to.add(y * w), width) };
+                to.copy_from_slice(&lines[from..from + width]);
                 if let (Some(finish), true) = (self.finish, width < w) {
-                    finish(sample, output, pixel + y * pitch, to);
+                    finish(sample, output, pixel + y * w, to);
                 }
             }
             if let (Some(finish), true) = (self.finish, width == w) {
                 // SAFETY: the rows just written, which are all of their width.
-                let to = unsafe { std::slice::from_raw_parts_mut(to, height * pitch) };
+                let to = unsafe { std::slice::from_raw_parts_mut(to, height * w) };
                 finish(sample, output, pixel, to);
             }
         }
-    }
-}
-
-/// `even[0], odd[0], even[1], odd[1], ...`
-#[inline(always)]
-fn interleave<L: Lanes>(l: L, even: &[f32], odd: &[f32], to: &mut [f32]) {
-    let vectors = even.chunks_exact(L::LANES).zip(odd.chunks_exact(L::LANES));
-    for ((even, odd), to) in vectors.zip(to.chunks_exact_mut(2 * L::LANES)) {
-        let [lower, upper] = l.zip(l.load(even), l.load(odd));
-        l.store(lower, to);
-        l.store(upper, &mut to[L::LANES..]);
-    }
-    let rest = even.len() / L::LANES * L::LANES;
-    let pairs = even[rest..].iter().zip(&odd[rest..]);
-    for ((even, odd), to) in pairs.zip(to[2 * rest..].chunks_exact_mut(2)) {
-        to.copy_from_slice(&[*even, *odd]);
     }
 }

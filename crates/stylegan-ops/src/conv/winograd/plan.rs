@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::{Shape, TILE};
+use super::Shape;
+use super::scheme::{KERNEL, Scheme};
 use crate::simd::Lanes;
 
 /// What the second-level cache holds of a task's buffers, in bytes.
@@ -15,7 +16,7 @@ const TRANSFORMED: usize = 4 << 20;
 /// cache.
 const DEPTH: usize = 128;
 /// Outputs that are computed together, by a task with transformed pictures of its own and by those that
-/// share them.
+/// share them, where a tile has sixteen results; where it has more, as many fewer.
 const OUTPUTS: [usize; 2] = [16, 128];
 /// Tiles of a block: with fewer, weights are read too often for the products; more gain nothing.
 const TILES: [usize; 2] = [48, 96];
@@ -57,36 +58,46 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new<L: Lanes>(shape: &Shape, phases: usize) -> Self {
-        let tiles = [shape.output[1], shape.output[2]].map(|size| size.div_ceil(TILE));
+    pub(super) fn new<S: Scheme, L: Lanes>(shape: &Shape) -> Self {
+        let tiles = [shape.output[1], shape.output[2]].map(S::tiles);
         let [inputs, outputs] = [shape.input[0], shape.output[0]];
-        // All phases of an output are in one group.
-        let units = outputs.div_ceil(L::LANES);
-        let own = 4 * 36 * inputs;
+        let panels = outputs.div_ceil(L::LANES);
+        let own = 4 * S::PRODUCTS * S::PRODUCTS * inputs;
         let shared = own * TILES[0] > CACHE;
-        let group = (OUTPUTS[shared as usize] / (phases * L::LANES)).max(1);
-        let sums = 4 * 30 * phases * group * L::LANES;
+        let group = OUTPUTS[shared as usize] * 16 / (S::RESULTS * S::RESULTS);
+        let group = (group / L::LANES).max(1);
+        let sums = 4 * S::PRODUCTS * (1 + S::RESULTS) * group * L::LANES;
         let target = CACHE / if shared { sums } else { own + sums };
+        let target = target.min(SHARED / own);
         let blocks = blocks::<L>(shape.n, tiles, target.min(TILES[1]));
         let count = blocks.len().max(1);
         let (shared, group, panels_per_task) = if shared {
             let largest = blocks.iter().map(|b| b.rows.len() * b.columns.len()).max();
             let at_once = (SHARED / (own * largest.unwrap_or(1))).clamp(1, count);
-            let group = group.min(units.div_ceil(TASKS.div_ceil(at_once))).max(1);
+            let group = group.min(panels.div_ceil(TASKS.div_ceil(at_once))).max(1);
             (at_once, group, group)
         } else {
-            (0, group, units.div_ceil(TASKS.div_ceil(count)).max(1))
+            (0, group, panels.div_ceil(TASKS.div_ceil(count)).max(1))
         };
         Self {
             tiles,
-            transformed: blocks.len() >= 3 && 4 * 36 * inputs * outputs * phases <= TRANSFORMED,
+            transformed: blocks.len() >= 3 && pays_transformed(inputs, outputs),
             blocks,
             shared,
-            panels_per_task: panels_per_task * phases,
-            group: group * phases,
-            depth: inputs.div_ceil(inputs.div_ceil(DEPTH).max(1)).max(1),
+            panels_per_task,
+            group,
+            // Even, for pairs of inputs.
+            depth: inputs
+                .div_ceil(inputs.div_ceil(DEPTH).max(1))
+                .next_multiple_of(2)
+                .max(2),
         }
     }
+}
+
+/// Whether transformed weights are small enough for their memory traffic.
+pub(super) fn pays_transformed(inputs: usize, outputs: usize) -> bool {
+    4 * KERNEL * KERNEL * inputs * outputs <= TRANSFORMED
 }
 
 /// Blocks of about `target` tiles.

@@ -1,4 +1,4 @@
-//! The transforms of Winograd's algorithm for four outputs and three taps, or three and four.
+//! The transforms of Winograd's algorithm for four outputs and three taps, three and four, or four and two.
 //!
 //! A polynomial of degree 5 is known by its values at five points and its leading coefficient (its value
 //! "at infinity"). So the product of a polynomial of four coefficients and one of three takes six
@@ -12,6 +12,8 @@
 //! where row i of `B^T` holds the coefficients of `prod_{l != i} (x - p_l)`, and its last row those of the
 //! product over all points. The points are 0, +-5/8 and +-3/2. They round better than the usual 0, +-1, +-2, and all
 //! entries of `A` and `B` are exact in `f32`.
+//!
+//! Four outputs and two taps take a point less: +-1/2 and +-5/4, as exact.
 
 use crate::simd::Lanes;
 
@@ -71,6 +73,109 @@ pub(super) const WEIGHT: [[f64; 3]; 6] = {
     g[5] = [0.0, 0.0, 1.0];
     g
 };
+
+/// The transforms for four outputs and two taps, which have the points +-P, +-Q and infinity.
+pub(super) mod two_taps {
+    use super::*;
+
+    const P: f64 = 0.5;
+    const Q: f64 = 1.25;
+    const PP: f64 = P * P;
+    const QQ: f64 = Q * Q;
+
+    /// The products over the other points, for P and Q; those for -P and -Q are their negatives.
+    const DIVISORS: [f64; 2] = [2.0 * P * (PP - QQ), 2.0 * Q * (QQ - PP)];
+
+    /// `B^T` as the terms of every row that are not zero: index and factor.
+    pub(in super::super) const INPUT: [&[(usize, f32)]; 5] = [
+        &[
+            (0, (-P * QQ) as f32),
+            (1, -QQ as f32),
+            (2, P as f32),
+            (3, 1.0),
+        ],
+        &[
+            (0, (P * QQ) as f32),
+            (1, -QQ as f32),
+            (2, -P as f32),
+            (3, 1.0),
+        ],
+        &[
+            (0, (-Q * PP) as f32),
+            (1, -PP as f32),
+            (2, Q as f32),
+            (3, 1.0),
+        ],
+        &[
+            (0, (Q * PP) as f32),
+            (1, -PP as f32),
+            (2, -Q as f32),
+            (3, 1.0),
+        ],
+        &[(0, (PP * QQ) as f32), (2, -(PP + QQ) as f32), (4, 1.0)],
+    ];
+
+    /// `G`.
+    pub(in super::super) const WEIGHT: [[f64; 2]; 5] = {
+        let [p, q] = DIVISORS;
+        [
+            [1.0 / p, P / p],
+            [-1.0 / p, P / p],
+            [1.0 / q, Q / q],
+            [-1.0 / q, Q / q],
+            [0.0, 1.0],
+        ]
+    };
+
+    /// `B^T d`.
+    #[inline(always)]
+    pub(in super::super) fn input<L: Lanes>(l: L, d: [L::Vector; 5]) -> [L::Vector; 5] {
+        let [p, q] = [P, Q].map(|x| l.splat(x as f32));
+        let [minus_p, minus_q, minus_pp, minus_qq] = [-P, -Q, -PP, -QQ].map(|x| l.splat(x as f32));
+        let [sum, product] = [-(PP + QQ), PP * QQ].map(|x| l.splat(x as f32));
+        let (even_p, odd_p) = (
+            l.mul_add(minus_qq, d[1], d[3]),
+            l.mul_add(minus_qq, d[0], d[2]),
+        );
+        let (even_q, odd_q) = (
+            l.mul_add(minus_pp, d[1], d[3]),
+            l.mul_add(minus_pp, d[0], d[2]),
+        );
+        [
+            l.mul_add(p, odd_p, even_p),
+            l.mul_add(minus_p, odd_p, even_p),
+            l.mul_add(q, odd_q, even_q),
+            l.mul_add(minus_q, odd_q, even_q),
+            l.mul_add(product, d[0], l.mul_add(sum, d[2], d[4])),
+        ]
+    }
+
+    /// `G g`.
+    #[inline(always)]
+    pub(in super::super) fn weight<L: Lanes>(l: L, g: [L::Vector; 2]) -> [L::Vector; 5] {
+        let pair = |i: usize| {
+            let [one, point] = WEIGHT[i].map(|x| l.splat(x as f32));
+            let (even, odd) = (l.mul(one, g[0]), l.mul(point, g[1]));
+            (l.add(odd, even), l.sub(odd, even))
+        };
+        let ((p, minus_p), (q, minus_q)) = (pair(0), pair(2));
+        [p, minus_p, q, minus_q, g[1]]
+    }
+
+    /// `A^T m`.
+    #[inline(always)]
+    pub(in super::super) fn output<L: Lanes>(l: L, m: [L::Vector; 5]) -> [L::Vector; 4] {
+        let [p, q, pp, qq, ppp, qqq] = [P, Q, PP, QQ, P * PP, Q * QQ].map(|x| l.splat(x as f32));
+        let (sum_p, difference_p) = (l.add(m[0], m[1]), l.sub(m[0], m[1]));
+        let (sum_q, difference_q) = (l.add(m[2], m[3]), l.sub(m[2], m[3]));
+        [
+            l.add(sum_p, sum_q),
+            l.mul_add(p, difference_p, l.mul(q, difference_q)),
+            l.mul_add(pp, sum_p, l.mul(qq, sum_q)),
+            l.mul_add(ppp, difference_p, l.mul_add(qqq, difference_q, m[4])),
+        ]
+    }
+}
 
 /// `B^T d`.
 #[inline(always)]
@@ -334,6 +439,31 @@ mod tests {
             let taps = column(|g| four_taps(Portable, g), k);
             for (i, g) in g.iter().enumerate() {
                 close(taps[i], g[k]);
+            }
+        }
+    }
+
+    /// Entry by entry: all of the three matrices are the transforms of unit vectors.
+    #[test]
+    fn four_outputs_of_two_taps_correlate() {
+        let bt: [[f64; 5]; 5] =
+            std::array::from_fn(|l| column(|d| two_taps::input(Portable, d), l));
+        let g: [[f64; 5]; 2] =
+            std::array::from_fn(|k| column(|g| two_taps::weight(Portable, g), k));
+        let at: [[f64; 4]; 5] =
+            std::array::from_fn(|i| column(|m| two_taps::output(Portable, m), i));
+        for (j, k, l) in (0..4 * 2 * 5).map(|i| (i / 10, i / 5 % 2, i % 5)) {
+            let sum: f64 = (0..5).map(|i| at[i][j] * g[k][i] * bt[l][i]).sum();
+            let expected = if l == j + k { 1.0 } else { 0.0 };
+            assert!((sum - expected).abs() < 1e-6, "{j} {k} {l}: {sum}");
+        }
+        for i in 0..5 {
+            for (l, column) in bt.iter().enumerate() {
+                let term = two_taps::INPUT[i].iter().find(|term| term.0 == l);
+                assert_eq!(term.map_or(0.0, |term| term.1 as f64), column[i], "{i} {l}");
+            }
+            for (k, (column, exact)) in g.iter().zip(two_taps::WEIGHT[i]).enumerate() {
+                assert!((column[i] - exact).abs() <= 2e-7 * exact.abs(), "{i} {k}");
             }
         }
     }

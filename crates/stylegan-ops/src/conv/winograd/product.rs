@@ -35,6 +35,58 @@ pub(super) struct Strides {
     pub(super) vector: usize,
 }
 
+/// How two vectors are multiplied and added to a third.
+trait Factors {
+    fn mul_add<L: Lanes>(l: L, a: L::Vector, b: L::Vector, sum: L::Vector) -> L::Vector;
+}
+
+/// Numbers in f32.
+struct Single;
+
+/// Pairs in bf16.
+struct Pairs;
+
+/// Pairs in bf16 on machines that multiply them at once.
+struct PairsAtOnce;
+
+impl Factors for Single {
+    #[inline(always)]
+    fn mul_add<L: Lanes>(l: L, a: L::Vector, b: L::Vector, sum: L::Vector) -> L::Vector {
+        l.mul_add(a, b, sum)
+    }
+}
+
+impl Factors for Pairs {
+    #[inline(always)]
+    fn mul_add<L: Lanes>(l: L, a: L::Vector, b: L::Vector, sum: L::Vector) -> L::Vector {
+        l.mul_add_pairs(a, b, sum)
+    }
+}
+
+impl Factors for PairsAtOnce {
+    #[inline(always)]
+    fn mul_add<L: Lanes>(l: L, a: L::Vector, b: L::Vector, sum: L::Vector) -> L::Vector {
+        l.mul_add_pairs_at_once(a, b, sum)
+    }
+}
+
+/// [`multiply`] of pairs in bf16, whose products are summed in f32.
+#[inline(always)]
+pub(super) fn multiply_pairs<L: Lanes>(
+    l: L,
+    a: &[L::Vector],
+    count: usize,
+    b: &[L::Vector],
+    sums: &mut [L::Vector],
+    strides: Strides,
+    accumulate: bool,
+) {
+    match l.has_pairs() {
+        true => multiply_as::<L, PairsAtOnce>(l, a, count, b, sums, strides, accumulate),
+        false => multiply_as::<L, Pairs>(l, a, count, b, sums, strides, accumulate),
+    }
+}
+
 /// `sums[i][j] = sum_k a[k][i] * b[k][j]` for the lanes i of a panel `a` of one vector per k, up to `count`
 /// of them, and the vectors j of a panel `b`; added to what is there if `accumulate`.
 #[inline(always)]
@@ -47,26 +99,39 @@ pub(super) fn multiply<L: Lanes>(
     strides: Strides,
     accumulate: bool,
 ) {
+    multiply_as::<L, Single>(l, a, count, b, sums, strides, accumulate);
+}
+
+#[inline(always)]
+fn multiply_as<L: Lanes, F: Factors>(
+    l: L,
+    a: &[L::Vector],
+    count: usize,
+    b: &[L::Vector],
+    sums: &mut [L::Vector],
+    strides: Strides,
+    accumulate: bool,
+) {
     let a = l.floats(a);
     for first in (0..count).step_by(rows::<L>()) {
         let sums = &mut sums[first * strides.row..];
         match (rows::<L>(), b.len() / (a.len() / L::LANES)) {
-            (8, 1) => tile::<L, 8, 1>(l, a, first, b, sums, strides, accumulate),
-            (8, 2) => tile::<L, 8, 2>(l, a, first, b, sums, strides, accumulate),
-            (8, 3) => tile::<L, 8, 3>(l, a, first, b, sums, strides, accumulate),
-            (4, 1) => tile::<L, 4, 1>(l, a, first, b, sums, strides, accumulate),
-            (4, 2) => tile::<L, 4, 2>(l, a, first, b, sums, strides, accumulate),
-            (4, 3) => tile::<L, 4, 3>(l, a, first, b, sums, strides, accumulate),
-            (4, 4) => tile::<L, 4, 4>(l, a, first, b, sums, strides, accumulate),
-            (4, 5) => tile::<L, 4, 5>(l, a, first, b, sums, strides, accumulate),
-            (4, 6) => tile::<L, 4, 6>(l, a, first, b, sums, strides, accumulate),
+            (8, 1) => tile::<L, F, 8, 1>(l, a, first, b, sums, strides, accumulate),
+            (8, 2) => tile::<L, F, 8, 2>(l, a, first, b, sums, strides, accumulate),
+            (8, 3) => tile::<L, F, 8, 3>(l, a, first, b, sums, strides, accumulate),
+            (4, 1) => tile::<L, F, 4, 1>(l, a, first, b, sums, strides, accumulate),
+            (4, 2) => tile::<L, F, 4, 2>(l, a, first, b, sums, strides, accumulate),
+            (4, 3) => tile::<L, F, 4, 3>(l, a, first, b, sums, strides, accumulate),
+            (4, 4) => tile::<L, F, 4, 4>(l, a, first, b, sums, strides, accumulate),
+            (4, 5) => tile::<L, F, 4, 5>(l, a, first, b, sums, strides, accumulate),
+            (4, 6) => tile::<L, F, 4, 6>(l, a, first, b, sums, strides, accumulate),
             (_, width) => unreachable!("a panel of {width} vectors"),
         }
     }
 }
 
 #[inline(always)]
-fn tile<L: Lanes, const ROWS: usize, const WIDTH: usize>(
+fn tile<L: Lanes, F: Factors, const ROWS: usize, const WIDTH: usize>(
     l: L,
     a: &[f32],
     first: usize,
@@ -89,7 +154,7 @@ fn tile<L: Lanes, const ROWS: usize, const WIDTH: usize>(
         for (a, row) in a.iter().zip(&mut sum) {
             let a = l.splat(*a);
             for (sum, &b) in row.iter_mut().zip(b) {
-                *sum = l.mul_add(a, b, *sum);
+                *sum = F::mul_add(l, a, b, *sum);
             }
         }
     }

@@ -4,15 +4,17 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::plan::{Block, Plan};
-use super::{Pictures, Shape, TILE, points, product};
+use super::precision::Precision;
+use super::scheme::Scheme;
+use super::{Pictures, Shape, TILE, product};
 use crate::simd::Lanes;
 
 /// The tiles of a block, and where they find their pixels.
 ///
-/// One channel is copied with the zeros around it. Then the six rows of pixels under a row of tiles are
-/// combined by a row of `B^T` into one line: four pixels per tile, and two after the last. A tile reads its
-/// own four and two of the next.
-pub(super) struct Tiles<L> {
+/// One channel is copied with the zeros around it. Then the rows of pixels under a row of tiles are
+/// combined into one line as the [`Scheme`] says: four pixels per tile, and two after the last. A tile reads its
+/// own four and at most two of the next.
+pub(super) struct Tiles<S, L> {
     /// How many vectors hold a value per tile.
     pub(super) vectors: usize,
     /// Panels of vectors, by first vector and width.
@@ -31,10 +33,10 @@ pub(super) struct Tiles<L> {
     dense: bool,
     /// Where the four vectors of pixels of every vector of tiles are in the lines.
     pixels: Vec<[usize; TILE]>,
-    lanes: PhantomData<L>,
+    kind: PhantomData<(S, L)>,
 }
 
-impl<L: Lanes> Tiles<L> {
+impl<S: Scheme, L: Lanes> Tiles<S, L> {
     pub(super) fn new(shape: &Shape, plan: &Plan, block: &Block) -> Self {
         let tile_rows = plan.tiles[0].max(1);
         let mut runs: Vec<(usize, Range<usize>, usize)> = Vec::new();
@@ -70,7 +72,7 @@ impl<L: Lanes> Tiles<L> {
             rows: block.rows.len(),
             dense,
             pixels,
-            lanes: PhantomData,
+            kind: PhantomData,
         }
     }
 
@@ -85,27 +87,34 @@ impl<L: Lanes> Tiles<L> {
         (copy + 2 * self.line()).div_ceil(L::LANES)
     }
 
-    /// Transforms some channels: `[row of frequencies][column][panel of tiles][channel][vector]`.
+    /// Transforms some channels: `[row of frequencies][column][panel of tiles][channel][vector]`, or a pair of
+    /// channels in bf16 in place of each.
     #[inline(always)]
     pub(super) fn transform(
         &self,
         l: L,
         input: &Pictures,
         channels: Range<usize>,
+        precision: Precision,
         scratch: &mut [L::Vector],
         out: &mut [L::Vector],
     ) {
         let copy = self.copied * self.pitch + TILE + L::LANES;
         let (copy, lines) = l.floats_mut(scratch).split_at_mut(copy);
         copy.fill(0.0);
-        let depth = channels.len();
+        let last = channels.len() - 1;
+        let depth = precision.depth(channels.len());
         let column = depth * self.vectors;
         for (k, channel) in channels.enumerate() {
+            let place = k / precision.channels();
             self.copy(l, input, channel, copy);
-            for (row, out) in out.chunks_exact_mut(6 * column).enumerate() {
-                let terms = points::INPUT[row];
+            // Pairs leave half of the memory.
+            let rows = out.chunks_exact_mut(S::PRODUCTS * column);
+            for (row, out) in rows.take(S::PRODUCTS).enumerate() {
+                let terms = S::pixels(row);
                 let (own, next) = lines.split_at_mut(self.line());
                 match terms.len() {
+                    1 => self.combine::<1>(l, terms, copy, own, next),
                     3 => self.combine::<3>(l, terms, copy, own, next),
                     _ => self.combine::<4>(l, terms, copy, own, next),
                 }
@@ -116,10 +125,10 @@ impl<L: Lanes> Tiles<L> {
                             true => self.load(l, next, start + j, 0),
                             false => self.load(l, own, start + j, TILE),
                         };
-                        let transformed = points::input(l, [d0, d1, d2, d3, d4, d5]);
-                        let to = start * depth + k * width + j;
-                        for (c, value) in transformed.into_iter().enumerate() {
-                            out[c * column + to] = value;
+                        let transformed = S::input(l, [d0, d1, d2, d3, d4, d5]);
+                        let to = start * depth + place * width + j;
+                        for (c, &value) in transformed[..S::PRODUCTS].iter().enumerate() {
+                            precision.put(l, k, last, value, &mut out[c * column + to]);
                         }
                     }
                 }

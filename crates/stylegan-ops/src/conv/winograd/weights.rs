@@ -1,12 +1,20 @@
 //! Weights in the order in which the products read them.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::Shape;
-use super::points::{self, WEIGHT};
-use crate::simd::{Lanes, Work};
+use super::plan::pays_transformed;
+use super::precision::Precision;
+use super::scheme::{KERNEL, Scheme};
+use crate::simd::{Lanes, Level, Line, WithLanes, Work, dispatch, vectors, vectors_mut};
+
+/// Taps of a kernel.
+pub(super) const TAPS: usize = 9;
+/// Values of a transformed kernel on both axes.
+const TRANSFORMED: usize = KERNEL * KERNEL;
 
 /// A weight of 3x3 kernels and where its elements are: kernel `(output, input)` starts at
 /// `output * output_stride + input * input_stride`.
@@ -24,84 +32,191 @@ impl Kernels<'_> {
     #[inline(always)]
     fn pack<L: Lanes>(self, l: L, first: usize, outputs: usize, taps: &mut [L::Vector]) {
         let count = L::LANES.min(outputs - first);
-        let mut lanes = [0.0; 9 * 16];
-        for (input, taps) in taps.chunks_exact_mut(9).enumerate() {
+        let mut lanes = [0.0; TAPS * 16];
+        for (input, taps) in taps.chunks_exact_mut(TAPS).enumerate() {
             let start = first * self.output_stride + input * self.input_stride;
             for lane in 0..count {
-                let from = &self.w[start + lane * self.output_stride..][..9];
-                for tap in 0..9 {
+                let from = &self.w[start + lane * self.output_stride..][..TAPS];
+                for tap in 0..TAPS {
                     lanes[tap * L::LANES + lane] = from[tap];
                 }
             }
             for (tap, to) in taps.iter_mut().enumerate() {
-                let tap = if self.rotated { 8 - tap } else { tap };
+                let tap = if self.rotated { TAPS - 1 - tap } else { tap };
                 *to = l.load(&lanes[tap * L::LANES..]);
             }
         }
     }
 }
 
+/// Where a convolution has its weight from.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    /// As it is stored, to be packed for this one time.
+    Stored(Kernels<'a>),
+    /// Packed before.
+    Packed(&'a Packed),
+}
+
+/// A weight that was packed once and for all, for the instruction set of one level.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    level: Level,
+    /// Outputs and inputs.
+    channels: [usize; 2],
+    transformed: bool,
+    precision: Precision,
+    lines: Vec<Line>,
+}
+
+impl Packed {
+    /// Packs a weight for convolutions of a shape, for every size of pictures and batch.
+    pub(super) fn new<S: Scheme>(
+        level: Level,
+        shape: &Shape,
+        kernels: Kernels,
+        precision: Precision,
+    ) -> Self {
+        struct PackAll<'a, S>(&'a Shape, Kernels<'a>, Precision, PhantomData<S>);
+        impl<S: Scheme> WithLanes for PackAll<'_, S> {
+            type Output = (bool, Vec<Line>);
+
+            fn with<L: Lanes>(self, l: L) -> Self::Output {
+                let Self(shape, kernels, precision, _) = self;
+                let transformed = pays_transformed(shape.input[0], shape.output[0]);
+                let count = Weights::<L::Vector>::vectors::<L>(shape, transformed);
+                let mut lines = vec![Line::default(); Line::count(l, count)];
+                let to = &mut vectors_mut(l, &mut lines)[..count];
+                Weights::pack::<S, L>(l, kernels, shape, transformed, precision, to);
+                (transformed, lines)
+            }
+        }
+        let work = PackAll::<S>(shape, kernels, precision, PhantomData);
+        let (transformed, lines) = dispatch(level, work);
+        Self {
+            level,
+            channels: [shape.output[0], shape.input[0]],
+            transformed,
+            precision,
+            lines,
+        }
+    }
+
+    /// The packed taps `[panel][input][tap]`.
+    pub(super) fn weights<L: Lanes>(
+        &self,
+        l: L,
+        level: Level,
+        shape: &Shape,
+    ) -> Weights<'_, L::Vector> {
+        let channels = [shape.output[0], shape.input[0]];
+        assert!(
+            self.level == level && self.channels == channels,
+            "a weight of {:?} channels packed for {:?}, used for {channels:?} at {level:?}",
+            self.channels,
+            self.level
+        );
+        let count = Weights::<L::Vector>::vectors::<L>(shape, self.transformed);
+        let all = &vectors(l, &self.lines)[..count];
+        Weights::within(all, shape, self.transformed, self.precision)
+    }
+}
+
 /// The weights of all outputs in panels of `LANES`.
 pub(super) struct Weights<'a, V> {
-    /// `[panel][input][tap]`, or `[panel][row of frequencies][column][input]` if transformed.
-    all: &'a [V],
+    /// `[panel][input][tap]`.
+    taps: &'a [V],
+    /// `[panel][row of frequencies][column][input]`. Otherwise they are transformed where they are used, which
+    /// takes a fifth of the memory.
+    transformed: Option<&'a [V]>,
     inputs: usize,
     gain: f64,
-    /// Otherwise they take a quarter of the memory, and are transformed where they are used.
-    transformed: bool,
+    /// Of transformed weights.
+    pub(super) precision: Precision,
 }
 
 impl<'a, V: Copy + Send + Sync> Weights<'a, V> {
-    /// How many vectors `new` fills.
-    pub(super) fn vectors(panels: usize, inputs: usize, transformed: bool) -> usize {
-        panels * inputs * if transformed { 36 } else { 9 }
+    /// How many vectors [`pack`](Self::pack) fills.
+    pub(super) fn vectors<L: Lanes<Vector = V>>(shape: &Shape, transformed: bool) -> usize {
+        let panels = shape.output[0].div_ceil(L::LANES);
+        let each = if transformed {
+            TAPS + TRANSFORMED
+        } else {
+            TAPS
+        };
+        panels * shape.input[0] * each
     }
 
-    /// Packs kernels into `all`. The panels of the phases of a composition are neighbours.
-    pub(super) fn new<L: Lanes<Vector = V>>(
+    /// Packs kernels into `all`.
+    pub(super) fn pack<S: Scheme, L: Lanes<Vector = V>>(
         l: L,
         kernels: Kernels,
-        composition: &Composition,
         shape: &Shape,
         transformed: bool,
+        precision: Precision,
         all: &'a mut [V],
     ) -> Self {
-        let ([outputs, ..], [inputs, ..], gain) = (shape.output, shape.input, shape.gain);
-        let each = Self::vectors(composition.phases(), inputs, transformed);
-        let packed = all.par_chunks_mut(each).enumerate();
-        packed.for_each(|(panel, out)| {
-            l.run(Pack {
+        let ([outputs, ..], [inputs, ..]) = (shape.output, shape.input);
+        let (taps, rest) = all.split_at_mut(Self::vectors::<L>(shape, false));
+        let each = TRANSFORMED * inputs * usize::from(transformed);
+        let panels = taps.par_chunks_mut(TAPS * inputs).enumerate();
+        let mut parts: Vec<&mut [V]> = Vec::new();
+        let mut rest_of = rest;
+        for _ in 0..outputs.div_ceil(L::LANES) {
+            let part;
+            (part, rest_of) = rest_of.split_at_mut(each);
+            parts.push(part);
+        }
+        panels.zip(parts).for_each(|((panel, taps), transformed)| {
+            l.run(Pack::<S, L> {
                 l,
                 kernels,
-                composition,
                 first: panel * L::LANES,
                 outputs,
-                inputs,
-                gain,
+                gain: shape.gain,
+                taps,
                 transformed,
-                out,
+                precision,
+                scheme: PhantomData,
             });
         });
+        Self::within(all, shape, transformed, precision)
+    }
+
+    /// What [`pack`](Self::pack) has filled.
+    fn within(all: &'a [V], shape: &Shape, transformed: bool, precision: Precision) -> Self {
+        let inputs = shape.input[0];
+        let each = if transformed {
+            TAPS + TRANSFORMED
+        } else {
+            TAPS
+        };
+        let (taps, rest) = all.split_at(all.len() / each * TAPS);
         Self {
-            all,
+            taps,
+            transformed: transformed.then_some(rest),
             inputs,
-            gain,
-            transformed,
+            gain: shape.gain,
+            precision,
         }
+    }
+
+    /// The taps of a panel, `[input][tap]`.
+    pub(super) fn panel(&self, panel: usize) -> &[V] {
+        &self.taps[TAPS * panel * self.inputs..][..TAPS * self.inputs]
     }
 
     /// How many vectors of scratch memory [`row`](Self::row) needs.
     pub(super) fn scratch(&self, panels: usize, depth: usize) -> usize {
-        if self.transformed {
-            0
-        } else {
-            6 * panels * depth
+        match self.transformed {
+            Some(_) => 0,
+            None => KERNEL * panels * depth,
         }
     }
 
     /// One row of frequencies of some panels and inputs: vectors, and the steps between panels and columns.
     #[inline(always)]
-    pub(super) fn row<'b, L: Lanes<Vector = V>>(
+    pub(super) fn row<'b, S: Scheme, L: Lanes<Vector = V>>(
         &'b self,
         l: L,
         row: usize,
@@ -109,107 +224,74 @@ impl<'a, V: Copy + Send + Sync> Weights<'a, V> {
         inputs: Range<usize>,
         scratch: &'b mut [V],
     ) -> (&'b [V], [usize; 2]) {
-        if self.transformed {
-            let start = (panels.start * 6 + row) * 6 * self.inputs + inputs.start;
-            return (&self.all[start..], [36 * self.inputs, self.inputs]);
+        if let Some(transformed) = self.transformed {
+            let depth = self.precision.depth(self.inputs);
+            let start = panels.start * TRANSFORMED * self.inputs + row * KERNEL * depth;
+            let first = inputs.start / self.precision.channels();
+            return (
+                &transformed[start + first..],
+                [TRANSFORMED * self.inputs, depth],
+            );
         }
-        let depth = inputs.len();
-        for (panel, scratch) in panels.zip(scratch.chunks_exact_mut(6 * depth)) {
-            let taps = &self.all[9 * (panel * self.inputs + inputs.start)..][..9 * depth];
-            transform(l, row, self.gain, taps, scratch);
+        let depth = self.precision.depth(inputs.len());
+        for (panel, scratch) in panels.zip(scratch.chunks_exact_mut(KERNEL * depth)) {
+            let taps = &self.panel(panel)[TAPS * inputs.start..TAPS * inputs.end];
+            transform::<S, L>(l, row, self.gain, taps, self.precision, scratch);
         }
-        (scratch, [6 * depth, depth])
+        (scratch, [KERNEL * depth, depth])
     }
 }
 
-/// The phases of a result, each a 3x3 correlation whose taps are sums of the kernel's taps.
-pub(super) enum Composition {
-    /// One phase: the kernel itself.
-    Plain,
-    /// For every phase the terms of its nine taps: taps of the kernel and factors.
-    Phases(Vec<[Vec<(usize, f32)>; 9]>),
-}
-
-impl Composition {
-    pub(super) fn phases(&self) -> usize {
-        match self {
-            Self::Plain => 1,
-            Self::Phases(phases) => phases.len(),
-        }
-    }
-}
-
-struct Pack<'a, L: Lanes> {
+struct Pack<'a, S, L: Lanes> {
     l: L,
     kernels: Kernels<'a>,
-    composition: &'a Composition,
     first: usize,
     outputs: usize,
-    inputs: usize,
     gain: f64,
-    transformed: bool,
-    out: &'a mut [L::Vector],
+    taps: &'a mut [L::Vector],
+    /// Empty where no transformed weights are wanted.
+    transformed: &'a mut [L::Vector],
+    precision: Precision,
+    scheme: PhantomData<S>,
 }
 
-impl<L: Lanes> Work for Pack<'_, L> {
+impl<S: Scheme, L: Lanes> Work for Pack<'_, S, L> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
-        let Self { l, inputs, out, .. } = self;
-        if let (Composition::Plain, false) = (self.composition, self.transformed) {
-            return self.kernels.pack(l, self.first, self.outputs, out);
-        }
-        let mut taps = vec![l.splat(0.0); inputs * 9];
-        self.kernels.pack(l, self.first, self.outputs, &mut taps);
-        let mut composed = taps.clone();
-        let phases = self.composition.phases();
-        for (phase, out) in out.chunks_exact_mut(out.len() / phases).enumerate() {
-            if let Composition::Phases(phases) = self.composition {
-                compose(l, &phases[phase], &taps, &mut composed);
-            }
-            if !self.transformed {
-                out.copy_from_slice(&composed);
-                continue;
-            }
-            for (row, out) in out.chunks_exact_mut(6 * inputs).enumerate() {
-                transform(l, row, self.gain, &composed, out);
-            }
+        let Self { l, taps, .. } = self;
+        self.kernels.pack(l, self.first, self.outputs, taps);
+        let of_row = KERNEL * self.precision.depth(taps.len() / TAPS);
+        let rows = self.transformed.chunks_exact_mut(of_row).take(KERNEL);
+        for (row, out) in rows.enumerate() {
+            transform::<S, L>(l, row, self.gain, taps, self.precision, out);
         }
     }
 }
 
-/// The taps of one phase.
+/// One row of frequencies, `[column][input]` or a pair of inputs in place of each, of one panel of taps,
+/// `[input][tap]`.
 #[inline(always)]
-fn compose<L: Lanes>(
+fn transform<S: Scheme, L: Lanes>(
     l: L,
-    phase: &[Vec<(usize, f32)>; 9],
+    row: usize,
+    gain: f64,
     taps: &[L::Vector],
-    composed: &mut [L::Vector],
+    precision: Precision,
+    out: &mut [L::Vector],
 ) {
-    let inputs = taps.chunks_exact(9).zip(composed.chunks_exact_mut(9));
-    for (taps, composed) in inputs {
-        for (terms, to) in phase.iter().zip(composed) {
-            let mut sum = l.splat(0.0);
-            for &(tap, factor) in terms {
-                sum = l.mul_add(l.splat(factor), taps[tap], sum);
-            }
-            *to = sum;
-        }
-    }
-}
-
-/// One row of frequencies, `[column][input]`, of one panel of taps, `[input][tap]`.
-#[inline(always)]
-fn transform<L: Lanes>(l: L, row: usize, gain: f64, taps: &[L::Vector], out: &mut [L::Vector]) {
-    let inputs = taps.len() / 9;
-    let [a, b, c] = WEIGHT[row].map(|g| l.splat((gain * g) as f32));
-    let (taps, _) = taps.as_chunks::<9>();
+    let inputs = taps.len() / TAPS;
+    let depth = precision.depth(inputs);
+    let [a, b, c] = S::WEIGHT[row].map(|g| l.splat((gain * g) as f32));
+    let (taps, _) = taps.as_chunks::<TAPS>();
     for (input, w) in taps.iter().enumerate() {
         let column = |x: usize| l.mul_add(c, w[6 + x], l.mul_add(b, w[3 + x], l.mul(a, w[x])));
-        let transformed = points::weight(l, [column(0), column(1), column(2)]);
+        let transformed = S::weight(l, [column(0), column(1), column(2)]);
+        let place = input / precision.channels();
         for (column, value) in transformed.into_iter().enumerate() {
-            out[column * inputs + input] = value;
+            let to = &mut out[column * depth + place];
+            precision.put(l, input, inputs - 1, value, to);
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use stylegan_losses::AdversarialLoss;
 use stylegan_ops::autograd::{Gradients, backward};
 use stylegan_ops::nn::Architecture::{Orig, Resnet, Skip};
+use stylegan_synthesis::{Generator, NoiseMode};
 
 use super::super::{Phase, StepStats, Stepper};
 use super::{Toy, config, default_config, images, magnitude, stepper};
@@ -135,6 +136,30 @@ fn every_parameter_receives_a_gradient_from_the_other_losses() -> Result<()> {
         without_gradient(&config, Phase::Dreg)?,
         names(&BEHIND_MBSTD)
     );
+    Ok(())
+}
+
+/// These views share weights that change in place: whatever a kernel kept of a weight would be stale.
+#[test]
+fn frozen_networks_see_every_change_of_the_weights() -> Result<()> {
+    let config = default_config();
+    let (mut stepper, mut data) = (stepper(&config), Toy::new(&config));
+    let ema = &stepper.state().g_ema;
+    let ema = Generator::new(&config.generator, ema.frozen_var_builder())?;
+    for _ in 0..2 {
+        stepper.step(&mut data)?;
+        let (networks, state) = (&stepper.networks, stepper.state());
+        for (view, store) in [(&networks.g_frozen, &state.g), (&ema, &state.g_ema)] {
+            let copy = store.deep_copy().map_err(candle_core::Error::wrap)?;
+            let copy = Generator::new(&config.generator, copy.frozen_var_builder())?;
+            let images = |g: &Generator| -> Result<Vec<f32>> {
+                let z = Tensor::ones((2, config.generator.z_dim), DType::F32, &Device::Cpu)?;
+                let images = g.forward(&z, None, 1., None, &mut NoiseMode::Const)?;
+                images.flatten_all()?.to_vec1()
+            };
+            assert!(images(view)? == images(&copy)?);
+        }
+    }
     Ok(())
 }
 
