@@ -126,6 +126,14 @@ impl SynthesisLayer {
         })
     }
 
+    /// The matrix from w to the layer's style; `None` where it has none.
+    pub(crate) fn style_matrix(&self) -> Result<Option<Tensor>> {
+        match &self.kind {
+            Kind::Modulated(layer) => layer.style_matrix().map(Some),
+            Kind::Styled(layer) => layer.style_matrix(),
+        }
+    }
+
     /// x `[N, I, H, W]` and w `[N, w_dim]` to `[N, O, H * up, W * up]`.
     pub(crate) fn forward(&self, x: &Tensor, w: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let y = match &self.kind {
@@ -167,6 +175,14 @@ impl Input {
                 let input = StyledInput::new(layers, epilogue(setting, 4), block)?;
                 Ok(Self::Layer(Box::new(input)))
             }
+        }
+    }
+
+    /// The matrix from w to its style; `None` where it has none.
+    pub(crate) fn style_matrix(&self) -> Result<Option<Tensor>> {
+        match self {
+            Self::Constant(_) => Ok(None),
+            Self::Layer(layer) => layer.style_matrix(),
         }
     }
 
@@ -212,6 +228,14 @@ impl ToRgb {
                 let layer = styled::to_rgb(scaling, channels, config.img_channels, vb)?;
                 Ok(Self::Plain(layer))
             }
+        }
+    }
+
+    /// The matrix from w to its style; `None` where it has none.
+    pub(crate) fn style_matrix(&self) -> Result<Option<Tensor>> {
+        match self {
+            Self::Modulated(layer) => layer.style_matrix().map(Some),
+            Self::Plain(_) => Ok(None),
         }
     }
 

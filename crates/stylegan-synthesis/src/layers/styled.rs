@@ -44,6 +44,11 @@ impl StyledLayer {
         })
     }
 
+    /// The matrix `[2 O, w_dim]` from w to scale and shift; `None` without styles.
+    pub(crate) fn style_matrix(&self) -> Result<Option<Tensor>> {
+        self.epilogue.style_matrix()
+    }
+
     /// x `[N, I, H, W]` and w `[N, w_dim]` to `[N, O, H * up, W * up]`.
     pub(crate) fn forward(&self, x: &Tensor, w: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         self.epilogue.forward(&self.conv.forward(x)?, w, pass)
@@ -99,6 +104,11 @@ impl StyledInput {
             source,
             epilogue: Epilogue::new(config, epilogue, vb)?,
         })
+    }
+
+    /// The matrix `[2 C, w_dim]` from w to scale and shift; `None` without styles.
+    pub(crate) fn style_matrix(&self) -> Result<Option<Tensor>> {
+        self.epilogue.style_matrix()
     }
 
     /// w `[N, w_dim]` to `[N, C, 4, 4]`.
@@ -167,6 +177,10 @@ impl Epilogue {
             instance_norm: config.use_instance_norm,
             affine,
         })
+    }
+
+    fn style_matrix(&self) -> Result<Option<Tensor>> {
+        self.affine.as_ref().map(FullyConnected::matrix).transpose()
     }
 
     fn forward(&self, x: &Tensor, w: &Tensor, pass: &mut Pass) -> Result<Tensor> {
