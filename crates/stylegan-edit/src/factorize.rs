@@ -88,7 +88,7 @@ fn gram_matrix(mut matrix: DMatrix<f64>, rows: Rows) -> DMatrix<f64> {
             }
         }
     }
-    matrix.tr_mul(&matrix)
+    matrix.transpose() * matrix
 }
 
 /// The first few of all there are.

@@ -73,7 +73,7 @@ fn minimize(x: &DMatrix<f64>, y: &DVector<f64>) -> Result<DVector<f64>> {
         for (mut row, p) in weighted.row_iter_mut().zip(p.iter()) {
             row *= p * (1. - p) / count;
         }
-        let hessian = x.tr_mul(&weighted) + DMatrix::from_diagonal(&ridge);
+        let hessian = x.transpose() * weighted + DMatrix::from_diagonal(&ridge);
         let Some(cholesky) = Cholesky::new(hessian) else {
             return Err(no_convergence);
         };

@@ -51,7 +51,7 @@ impl WStatistics {
         // The scatter of two sets together is that of both, and that of their means.
         let (old, new) = (self.count as f64, w.nrows() as f64);
         let step = mean.transpose() - &self.mean;
-        self.scatter += w.tr_mul(&w) + &step * step.transpose() * (old * new / (old + new));
+        self.scatter += w.transpose() * &w + &step * step.transpose() * (old * new / (old + new));
         self.mean += step * (new / (old + new));
         self.count += w.nrows();
         Ok(())
