@@ -49,6 +49,11 @@ pub enum Method {
         /// The directions that were taken out of it.
         orthogonal_to: Vec<String>,
     },
+    /// [`random_directions`](crate::random_directions).
+    Random {
+        /// Of the draw.
+        seed: u64,
+    },
 }
 
 /// What a strength of 1 is.

@@ -68,6 +68,7 @@ mod factorize;
 mod linalg;
 mod logistic;
 mod principal;
+mod random;
 mod statistics;
 
 pub use blend::{Blend, blend};
@@ -77,4 +78,5 @@ pub use directions::{Directions, NetworkKind};
 pub use error::{EditError, Result};
 pub use factorize::{Factorization, Rows, factorize};
 pub use principal::principal_components;
+pub use random::random_directions;
 pub use statistics::WStatistics;
