@@ -4,8 +4,11 @@
 //! Logs go to standard error, results (paths of what was written) to standard output.
 
 mod bench;
+mod blend;
 mod convert;
 mod device;
+mod edit;
+mod files;
 mod generate;
 mod inspect;
 mod metrics;
@@ -18,6 +21,7 @@ mod progress;
 mod seeds;
 mod spans;
 mod style_mixing;
+mod styles;
 mod train;
 
 use std::fmt::Display;
@@ -57,6 +61,8 @@ enum Command {
     Train(Box<train::Args>),
     Generate(generate::Args),
     StyleMixing(style_mixing::Args),
+    Edit(edit::Args),
+    Blend(blend::Args),
     Metrics(metrics::Args),
     Plot(plot::Args),
     Inspect(inspect::Args),
@@ -109,6 +115,8 @@ fn run(cli: &Cli, terminal: &Terminal) -> Result<()> {
         Command::Train(args) => train::run(args, terminal),
         Command::Generate(args) => generate::run(args, terminal),
         Command::StyleMixing(args) => style_mixing::run(args, terminal),
+        Command::Edit(args) => edit::run(args, terminal),
+        Command::Blend(args) => blend::run(args, terminal),
         Command::Metrics(args) => metrics::run(args, terminal),
         Command::Plot(args) => plot::run(args, terminal),
         Command::Inspect(args) => inspect::run(args, terminal),

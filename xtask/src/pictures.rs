@@ -11,7 +11,7 @@ mod network;
 mod video;
 
 pub use folder::{FormatArg, PictureFolder};
-pub use latents::{Latent, LatentArgs, SaveW, Sources, Space, check_options};
+pub use latents::{Latent, LatentArgs, SaveW, Sources, Space, check_options, read_files};
 pub use maker::{PictureMaker, Shot};
 pub use network::{NetworkArgs, Trained, TrainedArgs};
 #[allow(unused_imports)]
