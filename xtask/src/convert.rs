@@ -45,7 +45,7 @@ pub struct Args {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
+pub enum Format {
     /// Public names, with the configuration
     Safetensors,
     /// A PyTorch state dictionary in the layout of the rosinality code
@@ -98,23 +98,11 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         Some(format) => format,
         None => format_of(out)?,
     };
-    ensure!(!out.is_dir(), "{}: is a folder; name a file", out.display());
-    let replaces = out.exists();
-    ensure!(
-        args.force || !replaces,
-        "{}: exists already; choose another name, or add --force to replace it",
-        out.display()
-    );
+    let replaces = check_output(out, args.force)?;
     let (_, mut file) = network::import(&args.input, terminal)?;
     choose(&args.only, &mut file)?;
     let mut notes = file.notes.clone();
-    match format {
-        Format::Safetensors => export_safetensors(&file, out)?,
-        Format::Rosinality => match export_rosinality(&file, out) {
-            Ok(more) => notes.extend(more),
-            Err(error) => return Err(with_advice(error, &file)),
-        },
-    }
+    notes.extend(write(&file, format, out)?);
     for network in networks(&file)? {
         let parameters = thousands(network.parameters());
         terminal.line(&format!("{}: {parameters} parameters", network.name));
@@ -132,7 +120,33 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     print_result(out.display())
 }
 
-fn format_of(out: &Path) -> Result<Format> {
+/// A file is replaced only where that was asked for; whether there is one.
+pub fn check_output(out: &Path, force: bool) -> Result<bool> {
+    ensure!(!out.is_dir(), "{}: is a folder; name a file", out.display());
+    let replaces = out.exists();
+    ensure!(
+        force || !replaces,
+        "{}: exists already; choose another name, or add --force to replace it",
+        out.display()
+    );
+    Ok(replaces)
+}
+
+/// Writes networks, and returns what the format can't say.
+pub fn write(file: &Imported, format: Format, out: &Path) -> Result<Vec<String>> {
+    match format {
+        Format::Safetensors => {
+            export_safetensors(file, out)?;
+            Ok(Vec::new())
+        }
+        Format::Rosinality => {
+            export_rosinality(file, out).map_err(|error| with_advice(error, file))
+        }
+    }
+}
+
+/// The format of a file by its name.
+pub fn format_of(out: &Path) -> Result<Format> {
     match out.extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => Ok(Format::Safetensors),
         Some("pt") => Ok(Format::Rosinality),

@@ -1,11 +1,15 @@
 //! The command line of stylegan-rs: `cargo xtask train`, `generate`, `style-mixing`, `interpolate`,
-//! `truncation`, `latent-grid`, `project`, `metrics`, `plot`, `inspect`, `convert`, `bench` and `profile`.
+//! `truncation`, `latent-grid`, `project`, `edit`, `blend`, `metrics`, `plot`, `inspect`, `convert`, `bench`
+//! and `profile`.
 //!
 //! Logs go to standard error, results (paths of what was written) to standard output.
 
 mod bench;
+mod blend;
 mod convert;
 mod device;
+mod edit;
+mod files;
 mod generate;
 mod inspect;
 mod interpolate;
@@ -24,6 +28,7 @@ mod seeds;
 mod spans;
 mod steps;
 mod style_mixing;
+mod styles;
 mod train;
 mod truncation;
 
@@ -68,6 +73,8 @@ enum Command {
     Truncation(truncation::Args),
     LatentGrid(Box<latent_grid::Args>),
     Project(project::Args),
+    Edit(edit::Args),
+    Blend(blend::Args),
     Metrics(metrics::Args),
     Plot(plot::Args),
     Inspect(inspect::Args),
@@ -124,6 +131,8 @@ fn run(cli: &Cli, terminal: &Terminal) -> Result<()> {
         Command::Truncation(args) => truncation::run(args, terminal),
         Command::LatentGrid(args) => latent_grid::run(args, terminal),
         Command::Project(args) => project::run(args, terminal),
+        Command::Edit(args) => edit::run(args, terminal),
+        Command::Blend(args) => blend::run(args, terminal),
         Command::Metrics(args) => metrics::run(args, terminal),
         Command::Plot(args) => plot::run(args, terminal),
         Command::Inspect(args) => inspect::run(args, terminal),

@@ -1,5 +1,7 @@
 //! `metrics`: numbers that say how good generated pictures are, and what a network does inside.
 
+mod directions;
+mod factors;
 pub mod feature_maps;
 
 use std::path::{Path, PathBuf};
@@ -48,6 +50,8 @@ pub struct Args {
 enum Metric {
     Swd(SwdArgs),
     FeatureMaps(feature_maps::Args),
+    Directions(directions::Args),
+    Factors(factors::Args),
 }
 
 /// Sliced Wasserstein distance between real and generated pictures, as in the ProGAN paper
@@ -100,6 +104,8 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     match &args.metric {
         Metric::Swd(args) => swd(args, terminal),
         Metric::FeatureMaps(args) => feature_maps::run(args, terminal),
+        Metric::Directions(args) => directions::run(args, terminal),
+        Metric::Factors(args) => factors::run(args, terminal),
     }
 }
 

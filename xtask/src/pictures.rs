@@ -9,7 +9,7 @@ mod network;
 mod video;
 
 pub use folder::{FormatArg, PictureFolder};
-pub use latents::{Latent, LatentArgs, SaveW, Sources, Space, check_options};
+pub use latents::{Latent, LatentArgs, SaveW, Sources, Space, check_options, read_files};
 pub use maker::{PictureMaker, Shot};
 pub use network::{MakingArgs, NetworkArgs, Trained, TrainedArgs, check_cutoff};
 pub use video::{Video, VideoArgs};

@@ -1,20 +1,18 @@
 //! `style-mixing`: pictures that take some of their styles from others.
 
-mod styles;
-
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use candle_core::Tensor;
 use stylegan_data::grid::{Place, Table};
 
-use self::styles::{Band, Scale, Styles};
 use crate::pictures::{
     FormatArg, Latent, NetworkArgs, PictureFolder, PictureMaker, Shot, Sources, Space,
     check_options,
 };
 use crate::progress::Terminal;
+use crate::styles::{Band, Scale, Styles};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -80,7 +78,12 @@ struct Source {
 /// Runs `style-mixing`.
 pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     let maker = args.network.open("style-mixing", terminal)?;
-    let bands = args.styles.bands(maker.synthesis())?;
+    ensure!(
+        maker.synthesis().config().has_styles(),
+        "the network has no styles to mix: it makes a picture from the latent alone, as ProGAN does; \
+         give a StyleGAN or a StyleGAN2"
+    );
+    let bands = args.styles.bands("--styles", maker.synthesis())?;
     let rows = args.rows.read("row", args.latents_space, &maker)?;
     let columns = args.cols.read("column", args.latents_space, &maker)?;
     check_options(&[&rows[..], &columns[..]].concat(), &maker)?;

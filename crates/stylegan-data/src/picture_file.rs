@@ -36,6 +36,16 @@ impl PictureFormat {
         }
     }
 
+    /// The format that the end of a file's name stands for, without the dot and in small or capital letters.
+    pub fn of_extension(extension: &str) -> Option<Self> {
+        match extension.to_ascii_lowercase().as_str() {
+            "png" => Some(Self::Png),
+            "webp" => Some(Self::Webp),
+            "jpg" | "jpeg" => Some(Self::Jpeg),
+            _ => None,
+        }
+    }
+
     /// Writes a picture to a file of any name; see [`write_file`].
     ///
     /// # Errors
@@ -106,6 +116,19 @@ pub fn write_file(path: &Path, content: &[u8]) -> Result<(), DataError> {
 mod tests {
     use super::*;
     use image::{GenericImageView, ImageFormat, RgbImage, Rgba, RgbaImage};
+
+    #[test]
+    fn every_format_is_known_by_its_extension() {
+        for format in [PictureFormat::Png, PictureFormat::Webp, PictureFormat::Jpeg] {
+            let extension = format.extension();
+            assert_eq!(PictureFormat::of_extension(extension), Some(format));
+        }
+        assert_eq!(
+            PictureFormat::of_extension("JPEG"),
+            Some(PictureFormat::Jpeg)
+        );
+        assert_eq!(PictureFormat::of_extension("bmp"), None);
+    }
 
     /// A picture with an edge and a gradient.
     fn picture() -> DynamicImage {

@@ -48,12 +48,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use stylegan_checkpoint::archive::Contents;
 use stylegan_checkpoint::pickle::Limits;
 use stylegan_discriminator::DiscriminatorConfig;
 use stylegan_ops::growing::Lod;
-use stylegan_synthesis::GeneratorConfig;
+use stylegan_synthesis::{GeneratorConfig, Layers};
 
 pub use error::{ImportError, Result};
 pub use export::{export_rosinality, export_safetensors};
@@ -61,7 +61,7 @@ pub use network::{Config, Network};
 pub use shapes::Tensors;
 
 /// Families of networks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
     /// Karras et al. 2018.
@@ -70,6 +70,17 @@ pub enum Family {
     StyleGan,
     /// Karras et al. 2020, and with adaptive discriminator augmentation.
     StyleGan2,
+}
+
+impl Family {
+    /// The family of a generator: what its layers do with styles.
+    pub fn of(config: &GeneratorConfig) -> Self {
+        match &config.synthesis.layers {
+            Layers::Modulated => Self::StyleGan2,
+            Layers::Styled(layers) if layers.use_styles => Self::StyleGan,
+            Layers::Styled(_) => Self::ProGan,
+        }
+    }
 }
 
 impl fmt::Display for Family {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use stylegan_checkpoint::Checkpoint;
 use stylegan_discriminator::DiscriminatorConfig;
 use stylegan_ops::growing::Lod;
-use stylegan_synthesis::{GeneratorConfig, Layers};
+use stylegan_synthesis::GeneratorConfig;
 
 use crate::error::{ImportError, Result};
 use crate::network::{Config, Network};
@@ -133,7 +133,7 @@ pub(crate) fn import(bytes: &[u8]) -> Result<Imported> {
         notes.push(FULL_RESOLUTION.to_string());
     }
     let family = match (generator, &d) {
-        (Some(generator), _) => family(generator),
+        (Some(generator), _) => Family::of(generator),
         (None, Some(d)) => match &d.config.first_generation {
             None => Family::StyleGan2,
             Some(layers) if layers.blur_filter.is_empty() => Family::ProGan,
@@ -167,14 +167,6 @@ fn network<C: Config>(
     };
     let name = prefix.trim_end_matches('.');
     Network::new(name, config, tensors, lod).map(Some)
-}
-
-fn family(config: &GeneratorConfig) -> Family {
-    match &config.synthesis.layers {
-        Layers::Modulated => Family::StyleGan2,
-        Layers::Styled(layers) if layers.use_styles => Family::StyleGan,
-        Layers::Styled(_) => Family::ProGan,
-    }
 }
 
 /// What training keeps beside the networks.

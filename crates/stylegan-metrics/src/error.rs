@@ -45,6 +45,16 @@ pub enum MetricError {
     /// A generated picture has a value that is not a number.
     #[error("generated pictures hold values that are not numbers (NaN); the network is damaged")]
     NotANumber,
+    /// Too few portraits for a regression.
+    #[error(
+        "factors of portraits: expected at least 2 portraits to fit to and 2 to measure with, found {fitted} and {held_out}"
+    )]
+    Portraits {
+        /// Portraits to fit to.
+        fitted: usize,
+        /// Portraits to measure with.
+        held_out: usize,
+    },
     /// Feature maps of the wrong shape, or with values that can't be measured.
     #[error("feature maps: {0}")]
     FeatureMaps(String),

@@ -9,6 +9,9 @@
 //! [`FeatureMapStatistics`] measures the feature maps of a network's layers: their scale, and whether single
 //! spots dominate them.
 //!
+//! [`FactorReader`] reads the factors of the embedded portraits off generated pictures, and [`effects`] measures what
+//! an edit does to them.
+//!
 //! Distances can be compared where resolution and number of pictures are the same. Even two sets of the
 //! same kind are some distance apart, more so the fewer pictures they have: the distance between two
 //! halves of the reals says how low a number can get.
@@ -44,6 +47,7 @@ mod error;
 mod feature_maps;
 mod layout;
 mod pictures;
+mod portrait_factors;
 mod pyramid;
 mod random;
 mod sliced;
@@ -53,4 +57,5 @@ pub use error::MetricError;
 pub use feature_maps::{FeatureMapStatistics, Quantiles, highest_peak, most_peaked_maps};
 pub use layout::layout_distance;
 pub use pictures::PictureSet;
+pub use portrait_factors::{Effect, Factor, FactorReader, effects};
 pub use swd::{LevelDistance, SlicedWasserstein, sliced_wasserstein};

@@ -159,6 +159,26 @@ impl Block {
         first.into_iter().chain(self.conv1.noise_map())
     }
 
+    /// The matrices from w to the styles of the convolutions, in the order in which they take their w.
+    pub(crate) fn style_matrices(&self) -> Result<Vec<Tensor>> {
+        let entry = match &self.entry {
+            Entry::Input(input) => input.style_matrix()?,
+            Entry::Upsample(upsample) => upsample.conv0.style_matrix()?,
+        };
+        Ok(entry
+            .into_iter()
+            .chain(self.conv1.style_matrix()?)
+            .collect())
+    }
+
+    /// The matrix from w to the style of the image output, where there is one.
+    pub(crate) fn image_style_matrix(&self) -> Result<Option<Tensor>> {
+        match &self.to_rgb {
+            Some(to_rgb) => to_rgb.style_matrix(),
+            None => Ok(None),
+        }
+    }
+
     /// The image `[N, img_channels, R, R]` of its features; `None` for blocks without an image output.
     pub(crate) fn image(&self, features: &Features) -> Result<Option<Tensor>> {
         let image = |to_rgb: &ToRgb| to_rgb.forward(&features.x, features.ws);

@@ -183,6 +183,30 @@ impl Synthesis {
         self.blocks.iter().flat_map(Block::noise_maps).collect()
     }
 
+    /// For every w that a picture takes, the matrix `[styles, w_dim]` from it to the style of its layer, with all
+    /// gains: a step d in w changes the style by `matrix d`.
+    ///
+    /// The last w of modulated layers is that of the last image output. Other image outputs share the w of the
+    /// layer that follows them, whose matrix is given.
+    ///
+    /// # Errors
+    /// If the layers have no styles.
+    pub fn style_matrices(&self) -> Result<Vec<Tensor>> {
+        if !self.config.has_styles() {
+            bail!(
+                "synthesis: expected layers with styles, as StyleGAN and StyleGAN2 have, found none"
+            )
+        }
+        let mut matrices = Vec::new();
+        for block in &self.blocks {
+            matrices.extend(block.style_matrices()?);
+        }
+        if let Some(block) = self.blocks.last() {
+            matrices.extend(block.image_style_matrix()?);
+        }
+        Ok(matrices)
+    }
+
     /// How many w one picture takes.
     pub fn num_ws(&self) -> usize {
         self.config.num_ws()

@@ -231,3 +231,64 @@ fn a_frozen_generator_records_no_graph_and_follows_its_weights() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn every_w_has_the_style_matrix_of_its_layer() -> Result<()> {
+    for architecture in ARCHITECTURES {
+        let config = small(16, architecture);
+        let (params, network) = synthesis(&config)?;
+        let layers = [
+            "b4.conv1",
+            "b8.conv0",
+            "b8.conv1",
+            "b16.conv0",
+            "b16.conv1",
+            "b16.torgb",
+        ];
+        let matrices = network.style_matrices()?;
+        assert_eq!(matrices.len(), config.num_ws());
+        for (matrix, layer) in matrices.iter().zip(layers) {
+            let name = format!("{layer}.affine.weight");
+            let weight = params.get(&name).expect("every layer has a style");
+            assert_eq!(matrix.dims(), weight.dims());
+            // The style of an image output has the gain of the output's weight, too.
+            let inputs = if layer == "b16.torgb" {
+                6. * weight.dim(0)? as f64
+            } else {
+                6.
+            };
+            let expected = (weight.as_tensor() / inputs.sqrt())?;
+            let error = (matrix - expected)?.abs()?.max_all()?.to_scalar::<f32>()?;
+            assert!(error < 1e-6, "{layer}: {error}");
+        }
+    }
+    let stylegan = GeneratorConfig::stylegan1().synthesis;
+    let (_, network) = synthesis(&SynthesisConfig {
+        w_dim: 6,
+        img_resolution: 8,
+        channel_base: 64,
+        channel_max: 5,
+        ..stylegan
+    })?;
+    let shapes: Vec<_> = network
+        .style_matrices()?
+        .iter()
+        .map(|m| m.dims().to_vec())
+        .collect();
+    assert_eq!(
+        shapes,
+        vec![vec![10, 6]; 4],
+        "scale and shift of four layers"
+    );
+    let progan = GeneratorConfig::progan().synthesis;
+    let (_, network) = synthesis(&SynthesisConfig {
+        w_dim: 6,
+        img_resolution: 8,
+        channel_base: 64,
+        channel_max: 5,
+        ..progan
+    })?;
+    let error = network.style_matrices().unwrap_err().to_string();
+    assert!(error.contains("expected layers with styles"), "{error}");
+    Ok(())
+}

@@ -1,9 +1,9 @@
 //! `metrics feature-maps`: what the layers of a network do to the scale of their feature maps.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use stylegan_data::{PictureFormat, grid};
@@ -11,6 +11,7 @@ use stylegan_mapping::latents;
 use stylegan_metrics::{FeatureMapStatistics, Quantiles, highest_peak, most_peaked_maps};
 use stylegan_synthesis::{FeatureMaps, NoiseMode, Synthesis};
 
+use crate::files::check_file;
 use crate::network::Source;
 use crate::pictures::{Trained, TrainedArgs};
 use crate::print_result;
@@ -129,8 +130,10 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         "--seeds: a single picture has nothing to be compared with; give two seeds or more"
     );
     // Measuring takes a while: what can't be written must be known before.
-    for (option, path) in [("out", &args.out), ("maps", &args.maps)] {
-        check_folder(option, path.as_deref())?;
+    for (option, path) in [("--out", &args.out), ("--maps", &args.maps)] {
+        if let Some(path) = path {
+            check_file(option, path)?;
+        }
     }
     if let Some(path) = &args.maps {
         let is_png = path
@@ -178,29 +181,6 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         PictureFormat::Png.save(&grid::to_image(&image, columns, rows)?, path)?;
         print_result(path.display())?;
     }
-    Ok(())
-}
-
-/// The folder of a file that will be written must be there.
-fn check_folder(option: &str, file: Option<&Path>) -> Result<()> {
-    let Some(file) = file else {
-        return Ok(());
-    };
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        bail!(
-            "--{option} {}: there is no folder {}; make it first",
-            file.display(),
-            folder.display()
-        )
-    }
-    ensure!(
-        !file.is_dir(),
-        "--{option} {}: is a folder; give the name of a file",
-        file.display()
-    );
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use stylegan_data::grid::{self, Sheet};
 use stylegan_mapping::Truncation;
 use stylegan_synthesis::{NoiseMode, Synthesis};
 
+use super::batch;
 use super::latents::{Latent, Value};
 use super::network::Trained;
 use crate::progress::Terminal;
@@ -43,6 +44,19 @@ pub struct Shot {
 }
 
 impl PictureMaker {
+    /// The full variety of a network's pictures, not truncated and with constant noise.
+    pub fn plain(trained: Trained, terminal: &Terminal) -> Result<Self> {
+        let config = &trained.generator.config.synthesis;
+        Ok(Self {
+            truncation: Truncation::NONE,
+            noise: Noise::Const,
+            batch: batch::size(None, config, &trained.device)?,
+            asked_for: None,
+            terminal: terminal.clone(),
+            trained,
+        })
+    }
+
     /// The network, and what pictures it makes.
     pub fn trained(&self) -> &Trained {
         &self.trained
@@ -98,6 +112,18 @@ impl PictureMaker {
         shot: impl Fn(usize) -> Result<Shot>,
         mut each: impl FnMut(usize, DynamicImage) -> Result<()>,
     ) -> Result<()> {
+        self.tensors(count, shot, |number, image| {
+            each(number, grid::to_image(image, 1, 1)?)
+        })
+    }
+
+    /// [`pictures`](Self::pictures) as tensors `[1, C, R, R]`, about in [-1, 1].
+    pub fn tensors(
+        &self,
+        count: usize,
+        shot: impl Fn(usize) -> Result<Shot>,
+        mut each: impl FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<()> {
         let bar = self.terminal.bar(count, "pictures");
         for first in (0..count).step_by(self.batch) {
             let numbers = first..count.min(first + self.batch);
@@ -107,7 +133,7 @@ impl PictureMaker {
                 .map(|shot| self.image(shot))
                 .collect::<Result<_>>()?;
             for (number, image) in numbers.zip(&images) {
-                each(number, grid::to_image(image, 1, 1)?)?;
+                each(number, image)?;
                 bar.advance();
             }
         }

@@ -49,18 +49,28 @@ impl TrainedArgs {
     pub fn open(&self, command: &str, terminal: &Terminal) -> Result<Trained> {
         let device = self.device.open(command)?;
         let generator = network::load(&self.network, &device, self.precision, terminal)?;
-        if let Some(class) = self.class {
-            check_class("--class", class, generator.config.c_dim)?;
-        }
-        Ok(Trained {
-            generator,
-            device,
-            class: self.class,
-        })
+        Trained::new(generator, device, self.class)
     }
 }
 
 impl Trained {
+    /// A network that makes pictures of a class, which it must have.
+    pub fn new(generator: TrainedGenerator, device: Device, class: Option<usize>) -> Result<Self> {
+        if let Some(class) = class {
+            check_class("--class", class, generator.config.c_dim)?;
+        }
+        Ok(Self {
+            generator,
+            device,
+            class,
+        })
+    }
+
+    /// The class that was chosen.
+    pub fn class(&self) -> Option<usize> {
+        self.class
+    }
+
     /// The one-hot label `[1, c_dim]` of `--class`, which must be given where the network has labels.
     pub fn label(&self) -> Result<Option<Tensor>> {
         match (self.class, self.generator.config.c_dim) {

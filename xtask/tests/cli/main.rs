@@ -3,6 +3,7 @@
 mod addresses;
 mod bench;
 mod common;
+mod edit;
 mod errors;
 mod feature_maps;
 mod metrics;

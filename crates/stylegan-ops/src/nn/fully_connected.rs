@@ -86,6 +86,22 @@ impl FullyConnected {
             bias,
         })
     }
+
+    /// The matrix `[out_features, in_features]` of the affine map that the layer is without its activation:
+    /// the stored weight times the gains before and behind the product.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn matrix(&self) -> Result<Tensor> {
+        let FullyConnectedConfig {
+            in_features,
+            scale,
+            lr_multiplier,
+            act,
+            ..
+        } = self.config;
+        &self.weight * (scale.runtime(in_features, lr_multiplier) * act.gain)
+    }
 }
 
 impl Module for FullyConnected {
@@ -155,6 +171,21 @@ mod tests {
         let y = layer(config)?.forward(&x.neg()?)?;
         let expected = -0.2 * 2f64.sqrt() * 0.5 * 3.;
         assert!((y.to_vec2::<f64>()?[0][0] - expected).abs() < 1e-12);
+        Ok(())
+    }
+
+    #[test]
+    fn the_matrix_is_what_one_unit_of_input_adds() -> Result<()> {
+        let config = FullyConnectedConfig {
+            lr_multiplier: 0.5,
+            act: BiasAct::linear().scaled(3.),
+            ..FullyConnectedConfig::new(4, 1)
+        };
+        let layer = layer(config)?;
+        let zero = layer.forward(&Tensor::zeros((1, 4), DType::F64, &Device::Cpu)?)?;
+        let unit = Tensor::new(&[[0f64, 1., 0., 0.]], &Device::Cpu)?;
+        let added = (layer.forward(&unit)? - zero)?.to_vec2::<f64>()?[0][0];
+        assert!((layer.matrix()?.to_vec2::<f64>()?[0][1] - added).abs() < 1e-12);
         Ok(())
     }
 

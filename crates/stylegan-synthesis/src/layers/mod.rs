@@ -161,6 +161,14 @@ impl SynthesisLayer {
         Ok(Self { kind, ..self })
     }
 
+    /// The matrix from w to the layer's style; `None` where it has none.
+    pub(crate) fn style_matrix(&self) -> Result<Option<Tensor>> {
+        match &self.kind {
+            Kind::Modulated(layer) => layer.style_matrix().map(Some),
+            Kind::Styled(layer) => layer.style_matrix(),
+        }
+    }
+
     /// x `[N, I, H, W]` and w `[N, w_dim]` to `[N, O, H * up, W * up]`.
     pub(crate) fn forward(&self, x: &Tensor, w: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let y = match &self.kind {
@@ -216,6 +224,14 @@ impl Input {
         }
     }
 
+    /// The matrix from w to its style; `None` where it has none.
+    pub(crate) fn style_matrix(&self) -> Result<Option<Tensor>> {
+        match self {
+            Self::Constant(_) => Ok(None),
+            Self::Layer(layer) => layer.style_matrix(),
+        }
+    }
+
     /// The first features `[N, C, 4, 4]`, and how many of the ws they took.
     pub(crate) fn forward(&self, ws: &[Tensor], pass: &mut Pass) -> Result<(Tensor, usize)> {
         match self {
@@ -258,6 +274,14 @@ impl ToRgb {
                 let layer = styled::to_rgb(scaling, channels, config.img_channels, vb)?;
                 Ok(Self::Plain(layer))
             }
+        }
+    }
+
+    /// The matrix from w to its style; `None` where it has none.
+    pub(crate) fn style_matrix(&self) -> Result<Option<Tensor>> {
+        match self {
+            Self::Modulated(layer) => layer.style_matrix().map(Some),
+            Self::Plain(_) => Ok(None),
         }
     }
 

@@ -105,6 +105,11 @@ impl ModulatedLayer {
         self.noise.as_ref()
     }
 
+    /// The matrix `[I, w_dim]` from w to the style.
+    pub(crate) fn style_matrix(&self) -> Result<Tensor> {
+        self.affine.matrix()
+    }
+
     /// x `[N, I, H, W]` and w `[N, w_dim]` to `[N, O, H * up, W * up]`.
     pub(crate) fn forward(&self, x: &Tensor, w: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         let style = self.affine.forward(w)?;
@@ -176,6 +181,11 @@ impl ModulatedToRgb {
             },
             act: BiasAct::linear().with_clamp(conv_clamp),
         })
+    }
+
+    /// The matrix `[I, w_dim]` from w to the style.
+    pub(crate) fn style_matrix(&self) -> Result<Tensor> {
+        self.affine.matrix()
     }
 
     /// x `[N, I, R, R]` and w `[N, w_dim]` to an image `[N, C, R, R]`.

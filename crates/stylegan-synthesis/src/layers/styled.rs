@@ -48,6 +48,11 @@ impl StyledLayer {
         self.epilogue.noise.as_ref()
     }
 
+    /// The matrix `[2 O, w_dim]` from w to scale and shift; `None` without styles.
+    pub(crate) fn style_matrix(&self) -> Result<Option<Tensor>> {
+        self.epilogue.style_matrix()
+    }
+
     /// x `[N, I, H, W]` and w `[N, w_dim]` to `[N, O, H * up, W * up]`.
     pub(crate) fn forward(&self, x: &Tensor, w: &Tensor, pass: &mut Pass) -> Result<Tensor> {
         self.epilogue.forward(&self.conv.forward(x)?, w, pass)
@@ -107,6 +112,11 @@ impl StyledInput {
 
     pub(crate) fn noise(&self) -> Option<&NoiseInput> {
         self.epilogue.noise.as_ref()
+    }
+
+    /// The matrix `[2 C, w_dim]` from w to scale and shift; `None` without styles.
+    pub(crate) fn style_matrix(&self) -> Result<Option<Tensor>> {
+        self.epilogue.style_matrix()
     }
 
     /// w `[N, w_dim]` to `[N, C, 4, 4]`.
@@ -175,6 +185,10 @@ impl Epilogue {
             instance_norm: config.use_instance_norm,
             affine,
         })
+    }
+
+    fn style_matrix(&self) -> Result<Option<Tensor>> {
+        self.affine.as_ref().map(FullyConnected::matrix).transpose()
     }
 
     fn forward(&self, x: &Tensor, w: &Tensor, pass: &mut Pass) -> Result<Tensor> {

@@ -1,9 +1,9 @@
-//! `--styles`: which layers' styles are mixed.
+//! `--styles` and `--layers`: which layers' styles are changed.
 
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use stylegan_synthesis::{Synthesis, SynthesisConfig};
 
 use crate::network::grown;
@@ -12,13 +12,13 @@ use crate::seeds::numbers;
 /// Styles by their scales, as in figure 3 of the StyleGAN paper, or by the numbers of their layers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Styles {
-    /// Each is mixed by itself.
+    /// Each is a band of its own.
     Scales(Vec<Scale>),
     /// All together.
     Layers(Vec<u32>),
 }
 
-/// Layers whose styles are mixed at once.
+/// Layers whose styles are changed at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Band {
     /// The scale that they are; `None` where they were given by their numbers.
@@ -81,24 +81,33 @@ impl FromStr for Styles {
 }
 
 impl Styles {
-    /// What is mixed at once, all layers of which the network has and computes.
-    pub fn bands(&self, synthesis: &Synthesis) -> Result<Vec<Band>> {
+    /// What an option asks to be changed at once, all layers of which the network has and computes.
+    pub fn bands(&self, option: &str, synthesis: &Synthesis) -> Result<Vec<Band>> {
         let config = synthesis.config();
         let side = synthesis.lod().resolution(config.img_resolution);
-        self.bands_up_to(side, config)
+        self.bands_up_to(option, side, config)
+    }
+
+    /// All layers that an option asks for, in order and each once.
+    pub fn layers(&self, option: &str, synthesis: &Synthesis) -> Result<Vec<usize>> {
+        let bands = self.bands(option, synthesis)?;
+        let mut layers: Vec<usize> = bands.into_iter().flat_map(|band| band.layers).collect();
+        layers.sort_unstable();
+        layers.dedup();
+        Ok(layers)
     }
 
     /// [`bands`](Self::bands) of a network whose pictures have grown to a side.
-    fn bands_up_to(&self, side: usize, config: &SynthesisConfig) -> Result<Vec<Band>> {
-        ensure!(
-            config.has_styles(),
-            "the network has no styles to mix: it makes a picture from the latent alone, as ProGAN \
-             does; give a StyleGAN or a StyleGAN2"
-        );
+    fn bands_up_to(
+        &self,
+        option: &str,
+        side: usize,
+        config: &SynthesisConfig,
+    ) -> Result<Vec<Band>> {
         match self {
             Self::Scales(scales) => {
                 let bands = scales.iter().map(|&scale| {
-                    let layers = layers_of(scale, side, config)?;
+                    let layers = layers_of(option, scale, side, config)?;
                     let scale = Some(scale);
                     Ok(Band { scale, layers })
                 });
@@ -108,7 +117,7 @@ impl Styles {
                 let count = config.ws_at(side).end;
                 let layers = numbers.iter().map(|&number| match number as usize {
                     layer if layer < count => Ok(layer),
-                    layer => bail!("--styles: {}", no_layer(layer, side, config)),
+                    layer => bail!("{option}: {}", no_layer(layer, side, config)),
                 });
                 let layers = layers.collect::<Result<_>>()?;
                 let scale = None;
@@ -118,7 +127,19 @@ impl Styles {
     }
 }
 
-fn layers_of(scale: Scale, side: usize, config: &SynthesisConfig) -> Result<Vec<usize>> {
+/// All layers that the network computes.
+pub fn all_layers(synthesis: &Synthesis) -> Vec<usize> {
+    let config = synthesis.config();
+    let side = synthesis.lod().resolution(config.img_resolution);
+    (0..config.ws_at(side).end).collect()
+}
+
+fn layers_of(
+    option: &str,
+    scale: Scale,
+    side: usize,
+    config: &SynthesisConfig,
+) -> Result<Vec<usize>> {
     let resolutions = resolutions(side);
     let chosen = resolutions
         .iter()
@@ -133,7 +154,7 @@ fn layers_of(scale: Scale, side: usize, config: &SynthesisConfig) -> Result<Vec<
         let there = there.into_iter().filter(|&(_, first)| first <= side);
         let there: Vec<&str> = there.map(|(name, _)| name).collect();
         bail!(
-            "--styles {}: begins at {1}x{1}, but {pictures}; choose {2}, or layers: {3}",
+            "{option} {}: begins at {1}x{1}, but {pictures}; choose {2}, or layers: {3}",
             scale.name(),
             scale.resolutions().start(),
             there.join(" or "),
@@ -189,7 +210,7 @@ mod tests {
 
     fn bands(styles: &str, side: usize, config: &SynthesisConfig) -> Result<Vec<Band>> {
         let styles: Styles = styles.parse().unwrap();
-        styles.bands_up_to(side, config)
+        styles.bands_up_to("--styles", side, config)
     }
 
     /// The layers of a single band.
@@ -270,16 +291,6 @@ mod tests {
                 "--styles fine: begins at 64x64, but the network has grown to 16x16 of 32x32; \
                  choose coarse or middle, or layers: {there}"
             )
-        );
-    }
-
-    #[test]
-    fn networks_without_styles_are_refused() {
-        let progan = config(GeneratorConfig::progan(), 32);
-        let error = layers("coarse", 32, &progan).unwrap_err().to_string();
-        assert!(
-            error.starts_with("the network has no styles to mix"),
-            "{error}"
         );
     }
 
