@@ -31,11 +31,12 @@ Examples:
   The picture of what was found, with the network's own noise:
     cargo xtask generate --network ffhq.pkl --latents out/projected_w.npz
 
-Writes projected_w.npz (w [1, layers, w_dim], which the public tools read too), projected.safetensors (w,
-and the noise maps where they were optimised), target.png, proj.png, comparison.png (target and result
-side by side) and proj.mp4. Of several targets, each has a folder of its own, named like the picture.
-Existing files of these names are replaced. Ctrl-C ends the search and writes what it has come to.
-docs/projection.md says how well it works, and how to make the file of --lpips.";
+Writes projected_w.npz (w [1, layers, w_dim], which the public tools read too),
+projected.safetensors (w, and the noise maps where they were optimised), target.png, proj.png,
+comparison.png (target and result side by side) and proj.mp4. Of several targets, each has a folder
+of its own, named like the picture. Existing files of these names are replaced. Ctrl-C ends the
+search and writes what it has come to. docs/projection.md says how well it works, and how to make
+the file of --lpips.";
 
 /// Find the latent of a picture
 #[derive(Debug, clap::Args)]

@@ -23,7 +23,7 @@ pub enum LpipsError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: ReadError,
+        source: Box<ReadError>,
     },
     /// Another kind of file.
     #[error(

@@ -61,7 +61,7 @@ fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, LpipsError> {
     })?;
     let failed = |source| LpipsError::File {
         path: path.to_path_buf(),
-        source,
+        source: Box::new(source),
     };
     let Contents::Tensors(file) = Contents::open(&bytes, &Limits::default()).map_err(failed)?
     else {

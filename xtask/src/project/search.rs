@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use stylegan_projection::{LearningRate, NoiseMaps, ProjectionConfig, Space, WNoise};
-use stylegan_synthesis::{Layers, SynthesisConfig};
+use stylegan_synthesis::SynthesisConfig;
 
 /// The weight of the noise maps' penalty in the paper.
 const NOISE_WEIGHT: f64 = 1e5;
@@ -114,16 +114,12 @@ impl SearchArgs {
     }
 
     fn noise_maps(&self, synthesis: &SynthesisConfig) -> Result<NoiseMaps> {
-        let has_noise = match &synthesis.layers {
-            Layers::Modulated => true,
-            Layers::Styled(layers) => layers.use_noise,
-        };
         let no_noise = "the layers of the network have no noise; leave the option out";
         let weight = self.noise_weight.unwrap_or(NOISE_WEIGHT);
         Ok(match (self.noise_mode, self.noise_weight) {
             (Some(NoiseArg::Const), _) => NoiseMaps::Const,
             (Some(NoiseArg::None), _) => NoiseMaps::None,
-            _ if has_noise => NoiseMaps::Optimized { weight },
+            _ if synthesis.has_noise() => NoiseMaps::Optimized { weight },
             (Some(NoiseArg::Optimize), _) => bail!("--noise-mode optimize: {no_noise}"),
             (None, Some(weight)) => bail!("--noise-weight {weight}: {no_noise}"),
             (None, None) => NoiseMaps::None,
