@@ -29,8 +29,9 @@ const SECONDS_BETWEEN_KEYFRAMES: u32 = 2;
 /// Ticks of a frame, as other tools have them.
 const FRAME_TICKS: u32 = 512;
 
-/// Of no account, as the quantizer is fixed.
-const BITS_PER_SECOND: u32 = 100_000_000;
+/// What the encoder takes the level from that players must support, beside the size of the frames: level 3. The
+/// quantizer is fixed, so it decides nothing else.
+const BITS_PER_SECOND: u32 = 10_000_000;
 
 /// Kinds of units in a stream (ITU-T H.264, table 7-1).
 const SPS: u8 = 7;
