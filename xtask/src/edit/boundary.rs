@@ -36,7 +36,7 @@ guessing the commoner class would get right (chance).";
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Labels: a table (CSV) whose first line names the columns, one of them seed unless there are --latents; or an
-    /// array [N] of an .npy, .npz or .safetensors file
+    /// array of an .npy, .npz or .safetensors file
     #[arg(long, value_name = "FILE")]
     labels: PathBuf,
 
