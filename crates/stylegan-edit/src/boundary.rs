@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::direction::{Direction, Method};
+use crate::direction::{Direction, Method, check_name};
 use crate::error::{EditError, Result};
 use crate::linalg;
 use crate::logistic::Logistic;
@@ -62,6 +62,7 @@ pub fn boundary(w: &Tensor, labels: &[bool], options: &BoundaryOptions) -> Resul
         held_out,
         seed,
     } = options;
+    check_name(name)?;
     if !(*held_out > 0. && *held_out < 1.) {
         return Err(EditError::OutOfRange {
             name: "held-out",
