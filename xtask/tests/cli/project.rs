@@ -334,7 +334,7 @@ fn wrong_input_is_refused_before_any_work() {
     let expected = "error: --target: FOLDER/none.png: can't be read: ";
     assert!(message.starts_with(expected), "{message}");
     let message = error(&nowhere, &target, "");
-    let expected = "error: FOLDER/none.png: no such file or folder; give a network (.safetensors, .pkl or .pt) or a run folder";
+    let expected = "error: FOLDER/none.png: no such file or folder; give a network (.safetensors, .pkl or .pt), a run folder or an https:// address";
     assert_eq!(message, expected);
     let damaged = folder.path().join("damaged.png");
     fs::write(&damaged, &fs::read(&target).unwrap()[..100]).unwrap();
