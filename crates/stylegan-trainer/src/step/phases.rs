@@ -60,11 +60,6 @@ pub(super) struct Latents {
     pub(super) mixing: Option<(Tensor, usize)>,
 }
 
-/// Up to so many elements of the widest activations, the discriminator judges generated and real images at the same
-/// time: the operators of such small networks are too short to share one between threads, and two graphs take little
-/// memory.
-const AT_ONCE: usize = 1 << 20;
-
 /// What the discriminator's loss of one pass gives: shares of the minibatch's means.
 #[derive(Default)]
 struct Judgement {
@@ -213,8 +208,7 @@ impl Phases<'_> {
 
     /// Gradients of the discriminator's loss, with R1 and R2 where they have no interval.
     ///
-    /// Generated and real images go through one after the other, so that only one graph is held at a time;
-    /// small ones at once ([`AT_ONCE`]), which changes nothing but the time.
+    /// Generated and real images go through one after the other, so that only one graph is held at a time.
     pub(super) fn d_main(
         &mut self,
         reals: &[Reals],
@@ -226,16 +220,8 @@ impl Phases<'_> {
         let mut gradients = Gradients::default();
         for (real, latents) in reals.iter().zip(latents) {
             let fakes = self.generate(latents)?;
-            let this: &Self = self;
-            let of_fakes = || this.judge_fakes(&fakes, latents.labels.as_ref(), share);
-            let of_reals = || this.judge_reals(real, share);
-            let (of_fakes, of_reals) = match this.is_small(&fakes)? {
-                true => {
-                    let (of_fakes, of_reals) = rayon::join(of_fakes, of_reals);
-                    (of_fakes?, of_reals?)
-                }
-                false => (of_fakes()?, of_reals()?),
-            };
+            let of_fakes = self.judge_fakes(&fakes, latents.labels.as_ref(), share)?;
+            let of_reals = self.judge_reals(real, share)?;
             stats.loss_d += of_fakes.loss;
             stats.loss_d += of_reals.loss;
             stats.score_fake += of_fakes.score;
@@ -265,13 +251,6 @@ impl Phases<'_> {
             }
         }
         Ok(gradients)
-    }
-
-    /// Whether the discriminator's widest activations of these images have at most [`AT_ONCE`] elements.
-    fn is_small(&self, images: &Tensor) -> Result<bool> {
-        let (n, _, h, w) = images.dims4()?;
-        let channels = self.config.discriminator.channels(h)?;
-        Ok(n * channels * h * w <= AT_ONCE)
     }
 
     /// The weights of R1 and R2 in Dmain: 0 where they have an interval.
