@@ -5,7 +5,6 @@ mod boundary;
 mod factorize;
 mod labels;
 mod pca;
-mod strengths;
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +19,6 @@ use crate::progress::Terminal;
 use crate::styles::{Styles, all_layers};
 
 pub use apply::chosen;
-pub use strengths::Strengths;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -1,4 +1,4 @@
-//! Numbers that a figure has from the left to the right, such as `--psi`.
+//! Numbers that a figure has from the left to the right, such as `--psi` and `--strengths`.
 
 use std::str::FromStr;
 

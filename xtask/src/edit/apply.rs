@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 use candle_core::Tensor;
 use stylegan_edit::{Direction, Directions, NetworkKind, Unit};
 
-use super::Strengths;
 use crate::pictures::{
     FormatArg, Latent, LatentArgs, NetworkArgs, PictureFolder, PictureMaker, SaveW, Shot,
 };
 use crate::progress::Terminal;
+use crate::steps::Steps;
 use crate::styles::Styles;
 
 const EXAMPLES: &str = "\
@@ -46,7 +46,7 @@ pub struct Args {
         default_value = "-3:3:7",
         allow_hyphen_values = true
     )]
-    strengths: Strengths,
+    strengths: Steps,
 
     /// What a strength of 1 is
     #[arg(long, value_name = "UNIT", default_value = "sigma")]

@@ -9,11 +9,12 @@ use stylegan_edit::{Direction, Directions, NetworkKind, Unit, random_directions}
 use stylegan_metrics::{Effect, Factor, FactorReader, effects};
 
 use super::factors::{read, reader, reliable};
-use crate::edit::{Strengths, chosen, w_statistics};
+use crate::edit::{chosen, w_statistics};
 use crate::pictures::{Latent, PictureMaker, Shot, TrainedArgs};
 use crate::print_result;
 use crate::progress::Terminal;
 use crate::seeds::Seeds;
+use crate::steps::Steps;
 use crate::styles::Styles;
 
 /// Latents that say how far w spreads along random directions.
@@ -60,7 +61,7 @@ pub struct Args {
         default_value = "-2:2:5",
         allow_hyphen_values = true
     )]
-    strengths: Strengths,
+    strengths: Steps,
 
     /// Layers to change: coarse, middle, fine, several of them such as coarse,middle, or numbers of layers such
     /// as 0-5 [default: those that the direction was found in]
@@ -108,7 +109,7 @@ struct OnFactor {
 
 /// Runs `metrics directions`.
 pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
-    let Strengths(strengths) = &args.strengths;
+    let Steps(strengths) = &args.strengths;
     ensure!(
         strengths.iter().any(|strength| *strength != strengths[0]),
         "--strengths: effects are differences; give two strengths or more"
