@@ -1,7 +1,7 @@
 //! The last row and column of a transposed convolution of stride 2, where they would begin tiles of their own.
 
 use super::product::{self, Strides};
-use super::weights::{TAPS, Weights};
+use super::weights::Weights;
 use super::{Pictures, Shape};
 use crate::parallel::SharedOut;
 use crate::simd::{Lanes, Scope, Scratch, Work};
@@ -52,26 +52,18 @@ impl<L: Lanes> Work for Border<'_, L> {
         };
         let vectors = len.div_ceil(L::LANES);
         let lanes = L::LANES.min(self.shape.output[0] - self.panel * L::LANES);
-        let sizes = [inputs * vectors, inputs, 3 * L::LANES * vectors];
+        let sizes = [inputs * vectors, 3 * L::LANES * vectors];
         let mut scratch = Scratch::new(l, Scope::Task, sizes.iter().sum());
-        let (pixels, scratch) = scratch.vectors(l).split_at_mut(sizes[0]);
-        let (taps, sums) = scratch.split_at_mut(sizes[1]);
+        let (pixels, sums) = scratch.vectors(l).split_at_mut(sizes[0]);
         let panels = product::panels::<L>(vectors);
         for &(start, width) in &panels {
             let pixels = &mut pixels[start * inputs..(start + width) * inputs];
             self.gather(start * L::LANES, width * L::LANES, l.floats_mut(pixels));
         }
         let of_tap = L::LANES * vectors;
-        for (tap, sums) in self
-            .edge
-            .taps()
-            .into_iter()
-            .zip(sums.chunks_exact_mut(of_tap))
-        {
-            let packed = self.weights.panel(self.panel).iter().skip(tap);
-            for (to, &from) in taps.iter_mut().zip(packed.step_by(TAPS)) {
-                *to = from;
-            }
+        let taps = self.edge.taps().into_iter();
+        for (tap, sums) in taps.zip(sums.chunks_exact_mut(of_tap)) {
+            let taps = self.weights.tap(self.panel, tap);
             for &(start, width) in &panels {
                 let strides = Strides {
                     row: vectors,

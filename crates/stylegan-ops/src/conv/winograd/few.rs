@@ -1,7 +1,7 @@
 //! The direct form from packed weights, for pictures of so few pixels that reading the weight takes most of the time.
 //!
-//! Lanes are outputs, as they are packed, so every vector of taps is read once per block of pixels, in order, and
-//! multiplied with all of these:
+//! Lanes are outputs, as they are packed, so every vector of taps is read once per block of pixels, tap by tap in the
+//! order in which they lie, and multiplied with all of these:
 //!
 //! ```text
 //! sum[pixel][output] += w[input][tap][output] * x[input][pixel + offset of the tap]
@@ -234,16 +234,16 @@ impl<L: Lanes> Panel<'_, L> {
         let plane = self.pixels.len() / (self.shape.n * inputs);
         let planes = self.pixels[self.sample * inputs * plane..].chunks_exact(plane);
         let mut sums = [[l.splat(0.0); COLUMNS]; ROWS];
-        let (weights, _) = self.weights.panel(self.panel).as_chunks::<TAPS>();
-        for (taps, plane) in weights.iter().zip(planes) {
-            for &(tap, [y, x]) in &phase.taps {
-                let pixels = &plane[(top + y) * self.pitch + left + x..];
-                let pixels = &pixels[..(ROWS - 1) * self.pitch + COLUMNS];
+        for &(tap, [y, x]) in &phase.taps {
+            let first = (top + y) * self.pitch + left + x;
+            let weights = self.weights.tap(self.panel, tap);
+            for (&weight, plane) in weights.iter().zip(planes.clone()) {
+                let pixels = &plane[first..][..(ROWS - 1) * self.pitch + COLUMNS];
                 // Loops of known lengths over known places: the sums stay in the registers.
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let pixels = &pixels[r * self.pitch..][..COLUMNS];
                     for (sum, &pixel) in sums.iter_mut().zip(pixels) {
-                        *sum = l.mul_add(taps[tap], l.splat(pixel), *sum);
+                        *sum = l.mul_add(weight, l.splat(pixel), *sum);
                     }
                 }
             }

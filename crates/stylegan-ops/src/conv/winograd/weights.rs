@@ -28,12 +28,13 @@ pub(crate) struct Kernels<'a> {
 }
 
 impl Kernels<'_> {
-    /// The taps of `LANES` outputs from `first` on, zero after the last: nine vectors for every input.
+    /// The taps of `LANES` outputs from `first` on, zero after the last: a vector for every tap and input.
     #[inline(always)]
     fn pack<L: Lanes>(self, l: L, first: usize, outputs: usize, taps: &mut [L::Vector]) {
         let count = L::LANES.min(outputs - first);
+        let inputs = taps.len() / TAPS;
         let mut lanes = [0.0; TAPS * 16];
-        for (input, taps) in taps.chunks_exact_mut(TAPS).enumerate() {
+        for input in 0..inputs {
             let start = first * self.output_stride + input * self.input_stride;
             for lane in 0..count {
                 let from = &self.w[start + lane * self.output_stride..][..TAPS];
@@ -41,7 +42,7 @@ impl Kernels<'_> {
                     lanes[tap * L::LANES + lane] = from[tap];
                 }
             }
-            for (tap, to) in taps.iter_mut().enumerate() {
+            for (tap, to) in taps[input..].iter_mut().step_by(inputs).enumerate() {
                 let tap = if self.rotated { TAPS - 1 - tap } else { tap };
                 *to = l.load(&lanes[tap * L::LANES..]);
             }
@@ -102,7 +103,7 @@ impl Packed {
         }
     }
 
-    /// The packed taps `[panel][input][tap]`.
+    /// The packed weights.
     pub(super) fn weights<L: Lanes>(
         &self,
         l: L,
@@ -124,7 +125,7 @@ impl Packed {
 
 /// The weights of all outputs in panels of `LANES`.
 pub(super) struct Weights<'a, V> {
-    /// `[panel][input][tap]`.
+    /// `[panel][tap][input]`.
     taps: &'a [V],
     /// `[panel][row of frequencies][column][input]`. Otherwise they are transformed where they are used, which
     /// takes a fifth of the memory.
@@ -201,9 +202,9 @@ impl<'a, V: Copy + Send + Sync> Weights<'a, V> {
         }
     }
 
-    /// The taps of a panel, `[input][tap]`.
-    pub(super) fn panel(&self, panel: usize) -> &[V] {
-        &self.taps[TAPS * panel * self.inputs..][..TAPS * self.inputs]
+    /// One tap of all kernels of a panel, by input.
+    pub(super) fn tap(&self, panel: usize, tap: usize) -> &[V] {
+        &self.taps[(TAPS * panel + tap) * self.inputs..][..self.inputs]
     }
 
     /// How many vectors of scratch memory [`row`](Self::row) needs.
@@ -235,7 +236,7 @@ impl<'a, V: Copy + Send + Sync> Weights<'a, V> {
         }
         let depth = self.precision.depth(inputs.len());
         for (panel, scratch) in panels.zip(scratch.chunks_exact_mut(KERNEL * depth)) {
-            let taps = &self.panel(panel)[TAPS * inputs.start..TAPS * inputs.end];
+            let taps = std::array::from_fn(|tap| &self.tap(panel, tap)[inputs.clone()]);
             transform::<S, L>(l, row, self.gain, taps, self.precision, scratch);
         }
         (scratch, [KERNEL * depth, depth])
@@ -262,7 +263,9 @@ impl<S: Scheme, L: Lanes> Work for Pack<'_, S, L> {
     fn call(self) {
         let Self { l, taps, .. } = self;
         self.kernels.pack(l, self.first, self.outputs, taps);
-        let of_row = KERNEL * self.precision.depth(taps.len() / TAPS);
+        let inputs = taps.len() / TAPS;
+        let taps = std::array::from_fn(|tap| &taps[tap * inputs..(tap + 1) * inputs]);
+        let of_row = KERNEL * self.precision.depth(inputs);
         let rows = self.transformed.chunks_exact_mut(of_row).take(KERNEL);
         for (row, out) in rows.enumerate() {
             transform::<S, L>(l, row, self.gain, taps, self.precision, out);
@@ -270,24 +273,28 @@ impl<S: Scheme, L: Lanes> Work for Pack<'_, S, L> {
     }
 }
 
-/// One row of frequencies, `[column][input]` or a pair of inputs in place of each, of one panel of taps,
-/// `[input][tap]`.
+/// One row of frequencies, `[column][input]` or a pair of inputs in place of each, of one panel: its taps, each by
+/// input.
 #[inline(always)]
 fn transform<S: Scheme, L: Lanes>(
     l: L,
     row: usize,
     gain: f64,
-    taps: &[L::Vector],
+    taps: [&[L::Vector]; TAPS],
     precision: Precision,
     out: &mut [L::Vector],
 ) {
-    let inputs = taps.len() / TAPS;
+    let inputs = taps[0].len();
     let depth = precision.depth(inputs);
+    let taps = taps.map(|tap| &tap[..inputs]);
     let [a, b, c] = S::WEIGHT[row].map(|g| l.splat((gain * g) as f32));
-    let (taps, _) = taps.as_chunks::<TAPS>();
-    for (input, w) in taps.iter().enumerate() {
-        let column = |x: usize| l.mul_add(c, w[6 + x], l.mul_add(b, w[3 + x], l.mul(a, w[x])));
-        let transformed = S::weight(l, [column(0), column(1), column(2)]);
+    for input in 0..inputs {
+        let mut columns = [a; 3];
+        for (x, column) in columns.iter_mut().enumerate() {
+            let [first, second, third] = [taps[x], taps[3 + x], taps[6 + x]].map(|tap| tap[input]);
+            *column = l.mul_add(c, third, l.mul_add(b, second, l.mul(a, first)));
+        }
+        let transformed = S::weight(l, columns);
         let place = input / precision.channels();
         for (column, value) in transformed.into_iter().enumerate() {
             let to = &mut out[column * depth + place];
