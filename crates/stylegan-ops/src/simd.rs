@@ -117,6 +117,9 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     fn load(self, from: &[f32]) -> Self::Vector;
     /// To the first `LANES` values of a slice.
     fn store(self, v: Self::Vector, to: &mut [f32]);
+    /// Asks for the line of the cache that a value is in, where the instruction set can.
+    #[inline(always)]
+    fn prefetch(self, _: &f32) {}
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
@@ -333,6 +336,12 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn prefetch(self, value: &f32) {
+            // SAFETY: see above.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) }
+        }
+
+        #[inline(always)]
         fn add(self, a: __m512, b: __m512) -> __m512 {
             // SAFETY: see above.
             unsafe { _mm512_add_ps(a, b) }
@@ -450,6 +459,12 @@ mod x86 {
             let to = &mut to[..8];
             // SAFETY: see above.
             unsafe { _mm256_storeu_ps(to.as_mut_ptr(), v) }
+        }
+
+        #[inline(always)]
+        fn prefetch(self, value: &f32) {
+            // SAFETY: see above.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) }
         }
 
         #[inline(always)]

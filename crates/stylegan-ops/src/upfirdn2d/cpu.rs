@@ -283,6 +283,8 @@ fn sum_columns<T: Float>(
 const TERMS: usize = 4;
 /// Elements of a loop of a fixed length, which is vectors: rows are too short for one that finds out.
 const CHUNK: usize = 8;
+/// The same for longer runs.
+const LONG_CHUNK: usize = 16;
 
 /// `out[i] = sum over taps of weight * from[at(offset) + i]`, or `out[i] += ...` if `accumulate`.
 #[inline(always)]
@@ -322,34 +324,49 @@ fn sum_of<T: Float, const N: usize>(
         weights[k] = weight;
         sources[k] = &from[at(offset)..][..out.len()];
     }
-    let mut done = 0;
+    let done = match out.len() >= LONG_CHUNK {
+        true => sum_chunks::<T, N, LONG_CHUNK>(weights, sources, accumulate, 0, out),
+        false => 0,
+    };
+    let done = sum_chunks::<T, N, CHUNK>(weights, sources, accumulate, done, out);
+    for (i, y) in out.iter_mut().enumerate().skip(done) {
+        let mut sum = T::zero();
+        for (weight, source) in weights.iter().zip(&sources) {
+            sum += *weight * source[i];
+        }
+        *y = if accumulate { *y + sum } else { sum };
+    }
+}
+
+/// Sums whole chunks from element `done` on, and returns how many elements are done.
+#[inline(always)]
+fn sum_chunks<T: Float, const N: usize, const LEN: usize>(
+    weights: [T; N],
+    sources: [&[T]; N],
+    accumulate: bool,
+    mut done: usize,
+    out: &mut [T],
+) -> usize {
     while done < out.len() {
         // The last chunk overlaps the one before it, unless that would add to sums twice.
-        if done + CHUNK > out.len() && !accumulate && out.len() >= CHUNK {
-            done = out.len() - CHUNK;
+        if done + LEN > out.len() && !accumulate && out.len() >= LEN {
+            done = out.len() - LEN;
         }
-        if done + CHUNK <= out.len() {
-            let mut sum = [T::zero(); CHUNK];
-            for (weight, source) in weights.iter().zip(&sources) {
-                for (sum, &x) in sum.iter_mut().zip(&source[done..done + CHUNK]) {
-                    *sum += *weight * x;
-                }
-            }
-            for (y, sum) in out[done..done + CHUNK].iter_mut().zip(sum) {
-                *y = if accumulate { *y + sum } else { sum };
-            }
-            done += CHUNK;
-            continue;
+        if done + LEN > out.len() {
+            break;
         }
-        for (i, y) in out.iter_mut().enumerate().skip(done) {
-            let mut sum = T::zero();
-            for (weight, source) in weights.iter().zip(&sources) {
-                sum += *weight * source[i];
+        let mut sum = [T::zero(); LEN];
+        for (weight, source) in weights.iter().zip(&sources) {
+            for (sum, &x) in sum.iter_mut().zip(&source[done..done + LEN]) {
+                *sum += *weight * x;
             }
+        }
+        for (y, sum) in out[done..done + LEN].iter_mut().zip(sum) {
             *y = if accumulate { *y + sum } else { sum };
         }
-        return;
+        done += LEN;
     }
+    done
 }
 
 #[inline(always)]

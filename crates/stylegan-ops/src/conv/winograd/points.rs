@@ -30,36 +30,6 @@ const DIVISORS: [f64; 6] = {
     [PP * QQ, p, p, q, q, 1.0]
 };
 
-/// `B^T` as the terms of every row that are not zero: index and factor.
-pub(super) const INPUT: [&[(usize, f32)]; 6] = [
-    &[(0, (PP * QQ) as f32), (2, -(PP + QQ) as f32), (4, 1.0)],
-    &[
-        (1, (-P * QQ) as f32),
-        (2, -QQ as f32),
-        (3, P as f32),
-        (4, 1.0),
-    ],
-    &[
-        (1, (P * QQ) as f32),
-        (2, -QQ as f32),
-        (3, -P as f32),
-        (4, 1.0),
-    ],
-    &[
-        (1, (-Q * PP) as f32),
-        (2, -PP as f32),
-        (3, Q as f32),
-        (4, 1.0),
-    ],
-    &[
-        (1, (Q * PP) as f32),
-        (2, -PP as f32),
-        (3, -Q as f32),
-        (4, 1.0),
-    ],
-    &[(1, (PP * QQ) as f32), (3, -(PP + QQ) as f32), (5, 1.0)],
-];
-
 /// `G` for three taps.
 pub(super) const WEIGHT: [[f64; 3]; 6] = {
     let points = [0.0, P, -P, Q, -Q];
@@ -85,35 +55,6 @@ pub(super) mod two_taps {
 
     /// The products over the other points, for P and Q; those for -P and -Q are their negatives.
     const DIVISORS: [f64; 2] = [2.0 * P * (PP - QQ), 2.0 * Q * (QQ - PP)];
-
-    /// `B^T` as the terms of every row that are not zero: index and factor.
-    pub(in super::super) const INPUT: [&[(usize, f32)]; 5] = [
-        &[
-            (0, (-P * QQ) as f32),
-            (1, -QQ as f32),
-            (2, P as f32),
-            (3, 1.0),
-        ],
-        &[
-            (0, (P * QQ) as f32),
-            (1, -QQ as f32),
-            (2, -P as f32),
-            (3, 1.0),
-        ],
-        &[
-            (0, (-Q * PP) as f32),
-            (1, -PP as f32),
-            (2, Q as f32),
-            (3, 1.0),
-        ],
-        &[
-            (0, (Q * PP) as f32),
-            (1, -PP as f32),
-            (2, -Q as f32),
-            (3, 1.0),
-        ],
-        &[(0, (PP * QQ) as f32), (2, -(PP + QQ) as f32), (4, 1.0)],
-    ];
 
     /// `G`.
     pub(in super::super) const WEIGHT: [[f64; 2]; 5] = {
@@ -410,12 +351,6 @@ mod tests {
             let output = column(|m| output(Portable, m), k);
             for (i, b) in bt.iter().enumerate() {
                 assert_eq!(input[i], b[k].value(), "{i} {k}");
-                let term = INPUT[i].iter().find(|term| term.0 == k);
-                assert_eq!(
-                    term.map_or(0.0, |term| term.1 as f64),
-                    b[k].value(),
-                    "{i} {k}"
-                );
             }
             for (j, a) in at.iter().enumerate() {
                 assert_eq!(output[j], a[k].value(), "{j} {k}");
@@ -458,10 +393,6 @@ mod tests {
             assert!((sum - expected).abs() < 1e-6, "{j} {k} {l}: {sum}");
         }
         for i in 0..5 {
-            for (l, column) in bt.iter().enumerate() {
-                let term = two_taps::INPUT[i].iter().find(|term| term.0 == l);
-                assert_eq!(term.map_or(0.0, |term| term.1 as f64), column[i], "{i} {l}");
-            }
             for (k, (column, exact)) in g.iter().zip(two_taps::WEIGHT[i]).enumerate() {
                 assert!((column[i] - exact).abs() <= 2e-7 * exact.abs(), "{i} {k}");
             }

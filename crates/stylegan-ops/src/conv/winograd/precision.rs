@@ -29,20 +29,34 @@ impl Precision {
         channels.div_ceil(self.channels())
     }
 
-    /// Puts the values of a channel to their place. Channels come in their order.
+    /// Puts the values of a channel to their places, `step` apart. Channels come in their order.
     #[inline(always)]
     pub(super) fn put<L: Lanes>(
         self,
         l: L,
         channel: usize,
         last: usize,
-        value: L::Vector,
-        to: &mut L::Vector,
+        values: &[L::Vector],
+        to: &mut [L::Vector],
+        step: usize,
     ) {
-        *to = match self {
-            Self::Bf16 if channel % 2 == 1 => l.pair(*to, value),
-            Self::Bf16 if channel == last => l.pair(value, l.splat(0.0)),
-            _ => value,
-        };
+        let to = to.iter_mut().step_by(step).zip(values);
+        match self {
+            Self::Bf16 if channel % 2 == 1 => {
+                for (to, &value) in to {
+                    *to = l.pair(*to, value);
+                }
+            }
+            Self::Bf16 if channel == last => {
+                for (to, &value) in to {
+                    *to = l.pair(value, l.splat(0.0));
+                }
+            }
+            _ => {
+                for (to, &value) in to {
+                    *to = value;
+                }
+            }
+        }
     }
 }

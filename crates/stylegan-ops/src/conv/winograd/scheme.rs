@@ -14,6 +14,8 @@ pub(super) const KERNEL: usize = 6;
 /// One axis of a convolution with three taps as products of transformed pixels and taps. A tile begins every
 /// [`TILE`] pixels of the input, and reads at most two pixels of the next.
 pub(super) trait Scheme: Copy + Send + Sync + 'static {
+    /// Pixels that a tile reads.
+    const PIXELS: usize;
     /// Products of a tile.
     const PRODUCTS: usize;
     /// Results of a tile.
@@ -25,8 +27,6 @@ pub(super) trait Scheme: Copy + Send + Sync + 'static {
     fn tiles(results: usize) -> usize;
     /// Which of the values of a transformed kernel a product has for a factor.
     fn kernel(product: usize) -> usize;
-    /// The other factor as the pixels that it is a sum of: index and factor.
-    fn pixels(product: usize) -> &'static [(usize, f32)];
     /// The factors of all products, in the first [`PRODUCTS`](Self::PRODUCTS) places.
     fn input<L: Lanes>(l: L, d: [L::Vector; KERNEL]) -> [L::Vector; MOST_PRODUCTS];
     /// The transformed kernel.
@@ -42,6 +42,7 @@ pub(super) trait Scheme: Copy + Send + Sync + 'static {
 pub(super) struct Same;
 
 impl Scheme for Same {
+    const PIXELS: usize = 6;
     const PRODUCTS: usize = 6;
     const RESULTS: usize = 4;
     const WEIGHT: [[f64; 3]; KERNEL] = points::WEIGHT;
@@ -53,11 +54,6 @@ impl Scheme for Same {
     #[inline(always)]
     fn kernel(product: usize) -> usize {
         product
-    }
-
-    #[inline(always)]
-    fn pixels(product: usize) -> &'static [(usize, f32)] {
-        points::INPUT[product]
     }
 
     #[inline(always)]
@@ -100,6 +96,7 @@ impl Scheme for Same {
 pub(super) struct Doubled;
 
 impl Scheme for Doubled {
+    const PIXELS: usize = 5;
     const PRODUCTS: usize = 9;
     const RESULTS: usize = 8;
     const WEIGHT: [[f64; 3]; KERNEL] = {
@@ -120,15 +117,6 @@ impl Scheme for Doubled {
     #[inline(always)]
     fn kernel(product: usize) -> usize {
         product.min(5)
-    }
-
-    #[inline(always)]
-    fn pixels(product: usize) -> &'static [(usize, f32)] {
-        const SINGLE: [&[(usize, f32)]; 4] = [&[(1, 1.0)], &[(2, 1.0)], &[(3, 1.0)], &[(4, 1.0)]];
-        match product {
-            0..5 => two_taps::INPUT[product],
-            _ => SINGLE[product - 5],
-        }
     }
 
     #[inline(always)]

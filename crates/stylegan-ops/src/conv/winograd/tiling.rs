@@ -5,15 +5,18 @@ use std::ops::Range;
 
 use super::plan::{Block, Plan};
 use super::precision::Precision;
-use super::scheme::Scheme;
+use super::scheme::{KERNEL, MOST_PRODUCTS, Scheme};
 use super::{Pictures, Shape, TILE, product};
 use crate::simd::Lanes;
 
+/// Pixels of a line of the cache.
+const CACHE_LINE: usize = 16;
+
 /// The tiles of a block, and where they find their pixels.
 ///
-/// One channel is copied with the zeros around it. Then the rows of pixels under a row of tiles are
-/// combined into one line as the [`Scheme`] says: four pixels per tile, and two after the last. A tile reads its
-/// own four and at most two of the next.
+/// One channel is copied with the zeros around it. Then, for a vector of tiles at a time, the rows of pixels under the
+/// tiles are transformed as the [`Scheme`] says, and after them the columns. A tile reads its own four pixels of a row
+/// and at most two of the next tile's.
 pub(super) struct Tiles<S, L> {
     /// How many vectors hold a value per tile.
     pub(super) vectors: usize,
@@ -27,11 +30,10 @@ pub(super) struct Tiles<S, L> {
     /// Rows of pixels in the copy, and pixels from row to row.
     copied: usize,
     pitch: usize,
-    /// Rows of tiles.
-    rows: usize,
-    /// Whether vectors of tiles go across the ends of lines, so that there must be no gaps.
+    /// Whether vectors of pixels go across the ends of rows, so that there must be no gaps: then every row of pixels
+    /// under the tiles is copied to a line for all rows of tiles, and those that come a tile later to another.
     dense: bool,
-    /// Where the four vectors of pixels of every vector of tiles are in the lines.
+    /// Where the four vectors of pixels of every vector of tiles are, in the copy or in the first line.
     pixels: Vec<[usize; TILE]>,
     kind: PhantomData<(S, L)>,
 }
@@ -52,11 +54,16 @@ impl<S: Scheme, L: Lanes> Tiles<S, L> {
         let pitch = width + TILE;
         let vectors = block.vectors::<L>();
         let dense = !width.is_multiple_of(L::LANES);
+        let tops = runs.iter().flat_map(|(_, rows, first)| {
+            let first = *first;
+            (0..rows.len()).map(move |row| first + TILE * row)
+        });
+        let tops: Vec<usize> = tops.collect();
         let at = |pixel: usize| match dense {
             true => pixel,
             // Lanes after the last tile hold any pixels.
             false if pixel >= block.rows.len() * width => 0,
-            false => pixel / width * pitch + pixel % width,
+            false => tops[pixel / width] * pitch + pixel % width,
         };
         let pixels = (0..vectors)
             .map(|vector| std::array::from_fn(|i| at((TILE * vector + i) * L::LANES)))
@@ -69,22 +76,26 @@ impl<S: Scheme, L: Lanes> Tiles<S, L> {
             runs,
             copied,
             pitch,
-            rows: block.rows.len(),
             dense,
             pixels,
             kind: PhantomData,
         }
     }
 
-    /// Pixels of a line without gaps; vectors may reach beyond its end.
+    /// Pixels of a line; vectors may reach beyond its end.
     fn line(&self) -> usize {
-        (self.rows * self.pitch).max(TILE * self.vectors * L::LANES) + L::LANES
+        TILE * self.vectors * L::LANES + L::LANES
+    }
+
+    /// Pixels of the copy; the last vectors may reach beyond its end.
+    fn copy_len(&self) -> usize {
+        self.copied * self.pitch + TILE + L::LANES
     }
 
     /// How many vectors of scratch memory the transform needs.
     pub(super) fn scratch(&self) -> usize {
-        let copy = self.copied * self.pitch + TILE + L::LANES;
-        (copy + 2 * self.line()).div_ceil(L::LANES)
+        let lines = 2 * S::PIXELS * self.line() * usize::from(self.dense);
+        (self.copy_len() + lines).div_ceil(L::LANES)
     }
 
     /// Transforms some channels: `[row of frequencies][column][panel of tiles][channel][vector]`, or a pair of
@@ -99,38 +110,78 @@ impl<S: Scheme, L: Lanes> Tiles<S, L> {
         scratch: &mut [L::Vector],
         out: &mut [L::Vector],
     ) {
-        let copy = self.copied * self.pitch + TILE + L::LANES;
-        let (copy, lines) = l.floats_mut(scratch).split_at_mut(copy);
+        let (copy, lines) = l.floats_mut(scratch).split_at_mut(self.copy_len());
         copy.fill(0.0);
         let last = channels.len() - 1;
         let depth = precision.depth(channels.len());
         let column = depth * self.vectors;
+        let row = S::PRODUCTS * column;
         for (k, channel) in channels.enumerate() {
             let place = k / precision.channels();
             self.copy(l, input, channel, copy);
-            // Pairs leave half of the memory.
-            let rows = out.chunks_exact_mut(S::PRODUCTS * column);
-            for (row, out) in rows.take(S::PRODUCTS).enumerate() {
-                let terms = S::pixels(row);
-                let (own, next) = lines.split_at_mut(self.line());
-                match terms.len() {
-                    1 => self.combine::<1>(l, terms, copy, own, next),
-                    3 => self.combine::<3>(l, terms, copy, own, next),
-                    _ => self.combine::<4>(l, terms, copy, own, next),
-                }
-                for &(start, width) in &self.panels {
-                    for j in 0..width {
-                        let [d0, d1, d2, d3] = self.load(l, own, start + j, 0);
-                        let [d4, d5, _, _] = match self.dense {
-                            true => self.load(l, next, start + j, 0),
-                            false => self.load(l, own, start + j, TILE),
-                        };
-                        let transformed = S::input(l, [d0, d1, d2, d3, d4, d5]);
-                        let to = start * depth + place * width + j;
-                        for (c, &value) in transformed[..S::PRODUCTS].iter().enumerate() {
-                            precision.put(l, k, last, value, &mut out[c * column + to]);
+            if self.dense {
+                self.close_gaps(l, copy, lines);
+            }
+            for &(start, width) in &self.panels {
+                for j in 0..width {
+                    let rows = match self.dense {
+                        true => self.rows(l, lines, start + j, 2 * self.line(), self.line()),
+                        false => self.rows(l, copy, start + j, self.pitch, TILE),
+                    };
+                    let to = start * depth + place * width + j;
+                    for c in 0..S::PRODUCTS {
+                        let mut pixels = [l.splat(0.0); KERNEL];
+                        for (pixel, row) in pixels.iter_mut().zip(&rows).take(S::PIXELS) {
+                            *pixel = row[c];
                         }
+                        let transformed = S::input(l, pixels);
+                        let out = &mut out[c * column + to..];
+                        precision.put(l, k, last, &transformed[..S::PRODUCTS], out, row);
                     }
+                }
+            }
+        }
+    }
+
+    /// The rows of pixels of a vector of tiles, transformed; from row to row are `pitch` pixels, and `shift` to the
+    /// pixels of the next tile.
+    #[inline(always)]
+    fn rows(
+        &self,
+        l: L,
+        pixels: &[f32],
+        vector: usize,
+        pitch: usize,
+        shift: usize,
+    ) -> [[L::Vector; MOST_PRODUCTS]; KERNEL] {
+        let at = self.pixels[vector];
+        let mut rows = [[l.splat(0.0); MOST_PRODUCTS]; KERNEL];
+        for (y, row) in rows.iter_mut().take(S::PIXELS).enumerate() {
+            let pixels = &pixels[y * pitch..];
+            let [a, b, c, d] = load(l, pixels, at);
+            let [e, f, ..] = load(l, &pixels[shift..], at);
+            *row = S::input(l, [a, b, c, d, e, f]);
+        }
+        rows
+    }
+
+    /// Copies every row of pixels under the tiles to a line for all rows of tiles, and what comes a tile later to
+    /// another.
+    #[inline(always)]
+    fn close_gaps(&self, l: L, copy: &[f32], lines: &mut [f32]) {
+        let width = TILE * self.columns.len();
+        let lines = lines.chunks_exact_mut(self.line()).enumerate();
+        for (i, line) in lines.take(2 * S::PIXELS) {
+            let (y, shift) = (i / 2, i % 2 * TILE);
+            let mut to = 0;
+            for (_, rows, first) in &self.runs {
+                for row in 0..rows.len() {
+                    let from = &copy[(first + TILE * row + y) * self.pitch + shift..];
+                    // What vectors write beyond the end is written again, or not used.
+                    for at in (0..width).step_by(L::LANES) {
+                        l.store(l.load(&from[at..]), &mut line[to + at..]);
+                    }
+                    to += width;
                 }
             }
         }
@@ -150,73 +201,39 @@ impl<S: Scheme, L: Lanes> Tiles<S, L> {
         for (sample, rows, to) in &self.runs {
             let plane = sample * channels + channel;
             let scale = input.scale.map_or(1.0, |s| s[plane]);
+            let next = &input.data[(plane + 1) * h * w..];
             let plane = &input.data[plane * h * w..(plane + 1) * h * w];
             let top = TILE * rows.start;
             let bottom = TILE * rows.end + 2;
             for y in top.max(self.padding)..bottom.min(h + self.padding) {
                 let to = (to + y - top) * self.pitch;
                 let from = (y - self.padding) * w + from;
+                // Rows of a few pixels are too short for the machine to see where the next channel's are.
+                prefetch(l, next, from..from + last - first);
                 let from = &plane[from..from + last - first];
                 scaled(l, from, scale, &mut copy[to + first..to + last]);
             }
         }
     }
+}
 
-    /// Combines rows of the copied pixels; `next` holds the same four pixels later, if lines are dense.
-    #[inline(always)]
-    fn combine<const N: usize>(
-        &self,
-        l: L,
-        terms: &[(usize, f32)],
-        copy: &[f32],
-        own: &mut [f32],
-        next: &mut [f32],
-    ) {
-        let width = TILE * self.columns.len();
-        let mut offsets = [0; N];
-        let mut factors = [l.splat(0.0); N];
-        for ((offset, factor), term) in offsets.iter_mut().zip(&mut factors).zip(terms) {
-            *offset = term.0 * self.pitch;
-            *factor = l.splat(term.1);
-        }
-        let mut i = 0;
-        for (_, rows, first) in &self.runs {
-            for row in 0..rows.len() {
-                let from = &copy[(first + TILE * row) * self.pitch..];
-                if self.dense {
-                    sums(l, offsets, factors, from, &mut own[i * width..], width);
-                    sums(
-                        l,
-                        offsets,
-                        factors,
-                        &from[TILE..],
-                        &mut next[i * width..],
-                        width,
-                    );
-                } else {
-                    sums(
-                        l,
-                        offsets,
-                        factors,
-                        from,
-                        &mut own[i * self.pitch..],
-                        self.pitch,
-                    );
-                }
-                i += 1;
-            }
-        }
+/// The four pixels of every tile of a vector.
+#[inline(always)]
+fn load<L: Lanes>(l: L, pixels: &[f32], at: [usize; TILE]) -> [L::Vector; TILE] {
+    let mut quads = [l.splat(0.0); TILE];
+    for (quad, at) in quads.iter_mut().zip(at) {
+        *quad = l.load(&pixels[at..]);
     }
+    l.transpose4(quads)
+}
 
-    /// The four pixels of every tile of a vector, or those that come `shift` later.
-    #[inline(always)]
-    fn load(&self, l: L, line: &[f32], vector: usize, shift: usize) -> [L::Vector; 4] {
-        let at = &self.pixels[vector];
-        let mut pixels = [l.splat(0.0); TILE];
-        for (pixels, at) in pixels.iter_mut().zip(at) {
-            *pixels = l.load(&line[at + shift..]);
+/// Asks for a run of pixels, as far as there are so many.
+#[inline(always)]
+fn prefetch<L: Lanes>(l: L, pixels: &[f32], run: Range<usize>) {
+    for at in run.step_by(CACHE_LINE) {
+        if let Some(pixel) = pixels.get(at) {
+            l.prefetch(pixel);
         }
-        l.transpose4(pixels)
     }
 }
 
@@ -235,24 +252,4 @@ fn scaled<L: Lanes>(l: L, from: &[f32], factor: f32, to: &mut [f32]) {
         l.store(l.mul(factor, l.load(&from[at..])), &mut to[at..]);
     }
     l.store(l.mul(factor, l.load(&from[last..])), &mut to[last..]);
-}
-
-/// Sums of pixels at offsets. Vectors go beyond the end: what they write there is written again, or not
-/// used.
-#[inline(always)]
-fn sums<L: Lanes, const N: usize>(
-    l: L,
-    offsets: [usize; N],
-    factors: [L::Vector; N],
-    from: &[f32],
-    to: &mut [f32],
-    len: usize,
-) {
-    for at in (0..len).step_by(L::LANES) {
-        let mut sum = l.mul(factors[0], l.load(&from[offsets[0] + at..]));
-        for i in 1..N {
-            sum = l.mul_add(factors[i], l.load(&from[offsets[i] + at..]), sum);
-        }
-        l.store(sum, &mut to[at..]);
-    }
 }

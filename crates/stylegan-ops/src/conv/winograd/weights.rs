@@ -284,21 +284,43 @@ fn transform<S: Scheme, L: Lanes>(
     precision: Precision,
     out: &mut [L::Vector],
 ) {
+    let mut terms = [(0, l.splat(0.0)); 3];
+    let mut count = 0;
+    for (i, &factor) in S::WEIGHT[row].iter().enumerate() {
+        if factor != 0.0 {
+            terms[count] = (i, l.splat((gain * factor) as f32));
+            count += 1;
+        }
+    }
+    match terms {
+        [a, ..] if count == 1 => transform_sums::<S, L, 1>(l, [a], taps, precision, out),
+        [a, b, _] if count == 2 => transform_sums::<S, L, 2>(l, [a, b], taps, precision, out),
+        _ => transform_sums::<S, L, 3>(l, terms, taps, precision, out),
+    }
+}
+
+/// [`transform`] of sums of rows of taps: their indices and factors.
+#[inline(always)]
+fn transform_sums<S: Scheme, L: Lanes, const N: usize>(
+    l: L,
+    terms: [(usize, L::Vector); N],
+    taps: [&[L::Vector]; TAPS],
+    precision: Precision,
+    out: &mut [L::Vector],
+) {
     let inputs = taps[0].len();
     let depth = precision.depth(inputs);
-    let taps = taps.map(|tap| &tap[..inputs]);
-    let [a, b, c] = S::WEIGHT[row].map(|g| l.splat((gain * g) as f32));
+    let rows = terms.map(|(row, _)| [0, 1, 2].map(|x| &taps[3 * row + x][..inputs]));
     for input in 0..inputs {
-        let mut columns = [a; 3];
+        let mut columns = [l.splat(0.0); 3];
         for (x, column) in columns.iter_mut().enumerate() {
-            let [first, second, third] = [taps[x], taps[3 + x], taps[6 + x]].map(|tap| tap[input]);
-            *column = l.mul_add(c, third, l.mul_add(b, second, l.mul(a, first)));
+            *column = l.mul(terms[0].1, rows[0][x][input]);
+            for (row, (_, factor)) in rows.iter().zip(terms).skip(1) {
+                *column = l.mul_add(factor, row[x][input], *column);
+            }
         }
         let transformed = S::weight(l, columns);
         let place = input / precision.channels();
-        for (column, value) in transformed.into_iter().enumerate() {
-            let to = &mut out[column * depth + place];
-            precision.put(l, input, inputs - 1, value, to);
-        }
+        precision.put(l, input, inputs - 1, &transformed, &mut out[place..], depth);
     }
 }
