@@ -10,9 +10,9 @@ use candle_core::{Device, Result, Tensor, Var};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use stylegan_ops::{
-    BiasAct, Conv2d, Filter, ModulatedConv2d, UpFirDn2d, adain, add_noise, autograd, bias_act,
-    channel_dot, conv_transpose2d, conv2d, conv2d_weight_gradient, downsample2d, modulate,
-    modulated_layer, pixel_norm, upfirdn2d, upsample2d,
+    BiasAct, Conv2d, Filter, ModulatedConv2d, Precision, PreparedLayer, UpFirDn2d, adain,
+    add_noise, autograd, bias_act, channel_dot, conv_transpose2d, conv2d, conv2d_weight_gradient,
+    downsample2d, modulate, modulated_layer, pixel_norm, upfirdn2d, upsample2d,
 };
 
 /// Batch, channels and resolution of a square layer: the widest layers of the presets, and those of
@@ -105,6 +105,12 @@ fn layers(c: &mut Criterion) -> Result<()> {
             };
             twice()?;
             group.bench_function("second order", |bench| bench.iter(|| black_box(twice())));
+            let [x, s, b] = [&x, &s, &b].map(|v| v.as_detached_tensor());
+            let layer =
+                PreparedLayer::new(&w.as_detached_tensor(), &filter, &config, Precision::F32)?;
+            let prepared = || layer.forward(&x, &s, Some(&b), Some(&noise), &act);
+            prepared()?;
+            group.bench_function("prepared", |bench| bench.iter(|| black_box(prepared())));
             group.finish();
         }
     }

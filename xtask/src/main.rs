@@ -34,6 +34,7 @@ mod truncation;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -84,11 +85,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // SAFETY: this is the first statement of the program, no other thread runs yet.
-    unsafe { process::tune() };
     let cli = Cli::parse();
+    let threads = cli.threads.unwrap_or_else(cores);
+    // SAFETY: reading the arguments starts no thread, and nothing else ran before.
+    unsafe { process::tune(threads) };
     let terminal = Terminal::new();
-    match run(&cli, &terminal) {
+    match run(&cli, threads, &terminal) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             terminal.line(&format!("error: {}", with_causes(&error)));
@@ -97,7 +99,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli, terminal: &Terminal) -> Result<()> {
+fn run(cli: &Cli, threads: usize, terminal: &Terminal) -> Result<()> {
     let level = if cli.verbose {
         LevelFilter::DEBUG
     } else {
@@ -120,7 +122,7 @@ fn run(cli: &Cli, terminal: &Terminal) -> Result<()> {
         .with(recorder.listen(targets))
         .init();
     tracing::debug!(purge_delay = process::purge_delay(), "allocator");
-    start_threads(cli.threads)?;
+    start_threads(threads)?;
     // On a thread of the pool: it has the stack that deep graphs want, and an operator that is called
     // there starts without waking another thread first.
     rayon::scope(|_| match &cli.command {
@@ -148,10 +150,18 @@ fn has_colours() -> bool {
     io::stderr().is_terminal() && !refused
 }
 
-/// Starts the threads that everything is computed on: `threads`, or one for each core.
-fn start_threads(threads: Option<usize>) -> Result<()> {
-    anyhow::ensure!(threads != Some(0), "--threads 0: must be at least 1");
-    let threads = threads.unwrap_or(0);
+/// The number of threads unless the user says otherwise: what `RAYON_NUM_THREADS` says, or one for each core.
+fn cores() -> usize {
+    let asked = std::env::var("RAYON_NUM_THREADS").ok();
+    let asked = asked.and_then(|threads| threads.parse().ok());
+    asked
+        .filter(|&threads| threads > 0)
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get))
+}
+
+/// Starts the threads that everything is computed on.
+fn start_threads(threads: usize) -> Result<()> {
+    anyhow::ensure!(threads > 0, "--threads 0: must be at least 1");
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .stack_size(STACK_BYTES)
