@@ -194,7 +194,7 @@ fn preview_of(
             let latent = Latent::from_seed(seeds[number], maker)?;
             Ok(Shot {
                 ws: maker.ws(&latent)?,
-                noise_seed: latent.noise_seed,
+                noise: latent.noise.clone(),
             })
         };
         maker.pictures(seeds.len(), shot, |_, picture| Ok(sheet.push(&picture)?))?;

@@ -2,6 +2,7 @@
 
 mod apply;
 mod boundary;
+mod chosen;
 mod factorize;
 mod labels;
 mod pca;
@@ -18,7 +19,7 @@ use crate::pictures::Trained;
 use crate::progress::Terminal;
 use crate::styles::{Styles, all_layers};
 
-pub use apply::chosen;
+pub use chosen::{Chosen, DirectionArgs, UnitArg};
 
 const EXAMPLES: &str = "\
 Examples:

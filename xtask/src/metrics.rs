@@ -160,7 +160,7 @@ fn dataset_and_network(
         network.display()
     ));
     let chosen = PictureSet::from_dataset(&reals, count)?;
-    let fakes = generate(&generator, &reals, count, &device)?;
+    let fakes = generate(&generator, &reals, count, &device, terminal)?;
     Ok([chosen, fakes])
 }
 
@@ -202,6 +202,7 @@ fn generate(
     reals: &Dataset,
     count: usize,
     device: &Device,
+    terminal: &Terminal,
 ) -> Result<PictureSet> {
     let config = &generator.config;
     ensure!(
@@ -211,6 +212,7 @@ fn generate(
         reals.label_dim()
     );
     let mut fakes = PictureSet::new(config.synthesis.img_channels, reals.resolution())?;
+    let bar = terminal.bar(count.div_ceil(BATCH), "batches of pictures");
     for first in (0..count).step_by(BATCH) {
         let numbers = first..count.min(first + BATCH);
         let seeds: Vec<u32> = numbers
@@ -221,6 +223,7 @@ fn generate(
         let labels = labels(reals, numbers.map(|i| i * reals.len() / count), device)?;
         let network = &generator.network;
         fakes.push(&network.forward(&z, labels.as_ref(), 1.0, None, &mut NoiseMode::Const)?)?;
+        bar.advance();
     }
     Ok(fakes)
 }

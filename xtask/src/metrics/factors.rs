@@ -53,7 +53,7 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         let latent = Latent::from_seed(seeds[number], &maker)?;
         Ok(Shot {
             ws: maker.ws(&latent)?,
-            noise_seed: latent.noise_seed,
+            noise: latent.noise.clone(),
         })
     };
     let rows = read(&maker, &reader, seeds.len(), shot)?;

@@ -18,11 +18,46 @@ pub fn xtask_with(variables: &[(&str, &str)], arguments: &[&str]) -> Run {
     command.args(arguments).output().unwrap()
 }
 
+/// Runs the program with arguments that it must take.
+pub fn succeed(arguments: &[&str]) -> Run {
+    let run = xtask(arguments);
+    assert!(run.status.success(), "{arguments:?}: {:?}", lines(&run));
+    run
+}
+
 /// Runs the program with arguments that it must refuse.
 pub fn fail(arguments: &[&str]) -> Run {
     let run = xtask(arguments);
     assert!(!run.status.success(), "accepted {arguments:?}");
     run
+}
+
+/// Walks a table of wrong arguments, which follow those in `start`, and of the errors that they are refused with. Where
+/// an error ends in `...`, the words of the system or of a library follow.
+pub fn assert_refused(start: &str, table: &[(&str, &str)]) {
+    for (more, expected) in table {
+        let arguments = words(start).chain(words(more));
+        let run = fail(&arguments.collect::<Vec<_>>());
+        let found = lines(&run).join("\n");
+        let error = found.find("error: ").map(|place| &found[place..]);
+        let error = error.unwrap_or_else(|| panic!("no error: {found}"));
+        let expected = format!("error: {expected}");
+        let (whole, is_whole) = match expected.strip_suffix("...") {
+            Some(beginning) => (beginning, false),
+            None => (&expected[..], true),
+        };
+        let rest = error.strip_prefix(whole);
+        let fits = rest.is_some_and(|rest| !is_whole || rest.is_empty() || rest.starts_with('\n'));
+        assert!(
+            fits,
+            "{start} {more}\nexpected {expected}\nfound    {error}"
+        );
+    }
+}
+
+/// The arguments of a command line.
+pub fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split_whitespace()
 }
 
 /// A sample file of one of the public tools.
@@ -65,6 +100,14 @@ pub fn train_tiny_with(variables: &[(&str, &str)], outdir: &Path, more: &[&str])
     }
     arguments.extend(more);
     xtask_with(variables, &arguments)
+}
+
+/// A very small ProGAN, which has neither mapping network nor noise.
+pub fn train_progan(outdir: &Path) -> PathBuf {
+    let progan = "train --cfg progan --resolution 8 --channel-base 64 --channel-max 8 --z-dim 8 --batch 8 \
+        --subset 100 --kimg 0.008 --outdir";
+    let arguments: Vec<&str> = words(progan).chain([text(outdir)]).collect();
+    snapshot(&xtask(&arguments))
 }
 
 /// The path that a training prints last: its newest checkpoint.

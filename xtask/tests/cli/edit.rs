@@ -8,7 +8,7 @@ use serde_json::Value;
 use stylegan_checkpoint::arrays;
 use stylegan_edit::{Directions, Method};
 
-use crate::common::{Run, fail, lines, snapshot, text, train_tiny, xtask};
+use crate::common::{self, Run, fail, lines, snapshot, text, train_progan, train_tiny, words};
 
 /// A published network of 16x16 pixels: z and w of 16 values, 6 layers.
 fn ada() -> String {
@@ -21,10 +21,7 @@ fn golden(name: &str) -> String {
 }
 
 fn succeed(arguments: &str) -> Run {
-    let arguments: Vec<&str> = arguments.split_whitespace().collect();
-    let run = xtask(&arguments);
-    assert!(run.status.success(), "{arguments:?}: {:?}", lines(&run));
-    run
+    common::succeed(&words(arguments).collect::<Vec<_>>())
 }
 
 fn error(arguments: &str) -> String {
@@ -247,12 +244,7 @@ fn wrong_directions_are_named() {
     let file = |name: &str| text(&folder.path().join(name)).to_string();
     let (network, other) = (ada(), golden("ada_cond.pkl"));
     let tiny = train(folder.path(), &[]);
-    let progan: Vec<&str> =
-        "train --cfg progan --resolution 8 --channel-base 64 --channel-max 8 --z-dim 8 \
-        --batch 8 --subset 100 --kimg 0.008 --outdir"
-            .split_whitespace()
-            .collect();
-    let progan = snapshot(&xtask(&[&progan[..], &[text(folder.path())]].concat()));
+    let progan = train_progan(folder.path());
     let (tiny, progan) = (text(&tiny), text(&progan));
     let sefa = file("sefa.safetensors");
     succeed(&format!(

@@ -5,13 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::common::{Run, fail, lines, sample, snapshot, text, train_tiny, xtask};
-
-fn succeed(arguments: &[&str]) -> Run {
-    let run = xtask(arguments);
-    assert!(run.status.success(), "{arguments:?}: {:?}", lines(&run));
-    run
-}
+use crate::common::{fail, lines, sample, snapshot, succeed, text, train_tiny};
 
 fn inspect(file: &Path) -> Value {
     let run = succeed(&["inspect", text(file), "--json"]);

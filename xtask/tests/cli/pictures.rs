@@ -7,17 +7,11 @@ use candle_core::{Device, Tensor};
 use stylegan_checkpoint::arrays;
 use stylegan_mapping::latents;
 
-use crate::common::{Run, fail, lines, text, xtask};
+use crate::common::{fail, lines, succeed, text};
 
 /// A published network of 16x16 pixels: z and w of 16 values, 6 layers.
 fn ada() -> PathBuf {
     stylegan_goldens::folder("checkpoints").join("ada.pkl")
-}
-
-fn succeed(arguments: &[&str]) -> Run {
-    let run = xtask(arguments);
-    assert!(run.status.success(), "{:?}", lines(&run));
-    run
 }
 
 /// `generate` with more arguments; the content of the files that it printed.

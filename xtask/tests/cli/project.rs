@@ -5,21 +5,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
+use image::RgbImage;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use stylegan_checkpoint::{ParamStore, arrays};
 use stylegan_lpips::{Lpips, Vgg16Config};
 
-use crate::common::{Run, fail, lines, snapshot, text, train_tiny, xtask};
+use crate::common::{
+    Run, assert_refused, fail, lines, snapshot, succeed, text, train_progan, train_tiny, words,
+};
 
 /// A published network of 16x16 pixels with its discriminator: w of 16 values, 6 layers.
 fn ada() -> PathBuf {
     stylegan_goldens::folder("checkpoints").join("ada.pkl")
-}
-
-fn succeed(arguments: &[&str]) -> Run {
-    let run = xtask(arguments);
-    assert!(run.status.success(), "{:?}", lines(&run));
-    run
 }
 
 /// The picture of a seed, as a file.
@@ -168,6 +165,182 @@ fn what_was_found_with_the_networks_own_noise_is_what_generate_makes_of_it() {
         first.to_vec1::<f32>().unwrap(),
         last.to_vec1::<f32>().unwrap()
     );
+}
+
+/// Runs a command line.
+fn run(line: &str) -> Run {
+    succeed(&words(line).collect::<Vec<_>>())
+}
+
+fn open(path: &Path) -> RgbImage {
+    image::open(path).unwrap().into_rgb8()
+}
+
+/// The largest difference of two pictures in levels.
+fn levels_apart(a: &RgbImage, b: &RgbImage) -> u8 {
+    let differences = a.iter().zip(b.iter()).map(|(a, b)| a.abs_diff(*b));
+    differences.max().unwrap()
+}
+
+/// What `generate` makes of a projection's file, with more options.
+fn made_again(network: &Path, out: &Path, more: &str) -> RgbImage {
+    let (again, latents) = (out.join("again"), out.join("projected.safetensors"));
+    let [network, latents, outdir] = [network, &latents, &again].map(text);
+    run(&format!(
+        "generate --network {network} --latents {latents} --outdir {outdir} {more}"
+    ));
+    open(&again.join("latent0000.png"))
+}
+
+/// A projection's file makes its picture to within a level.
+fn assert_made_again(network: &Path, out: &Path) {
+    let proj = open(&out.join("proj.png"));
+    let found = levels_apart(&made_again(network, out, ""), &proj);
+    assert!(found <= 1, "{found} levels");
+}
+
+#[test]
+fn a_latent_is_kept_with_the_noise_that_its_picture_was_found_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = ada();
+    let target = picture(&network, "3", folder.path());
+    let out = folder.path().join("out");
+    for noise in ["optimize", "none", "const"] {
+        let more = format!("--num-steps 5 --save-video false --noise-mode {noise}");
+        succeed(&arguments(&network, &target, &out, &more));
+        assert_made_again(&network, &out);
+        // Whoever asks for other noise gets it.
+        let proj = open(&out.join("proj.png"));
+        for other in ["const", "none", "random"] {
+            let made = made_again(&network, &out, &format!("--noise-mode {other}"));
+            let is_same = levels_apart(&made, &proj) <= 1;
+            assert_eq!(is_same, other == noise, "{noise} {other}");
+        }
+    }
+}
+
+#[test]
+fn every_command_makes_pictures_with_the_noise_maps_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = ada();
+    let target = picture(&network, "3", folder.path());
+    let out = folder.path().join("out");
+    let more = "--num-steps 5 --save-video false";
+    succeed(&arguments(&network, &target, &out, more));
+    let proj = open(&out.join("proj.png"));
+    let path = |name: &str| text(&out.join(name)).to_string();
+    let (latents, sefa) = (path("projected.safetensors"), path("sefa.safetensors"));
+    let (made, network) = (path("made"), text(&network));
+    run(&format!(
+        "edit factorize --network {network} --samples 100 --out {sefa}"
+    ));
+    // A command, and where it shows the picture as it is: in which file, how far from the left.
+    let directions = format!("--latents {latents} --directions {sefa}");
+    for (command, file, left) in [
+        (
+            format!("truncation --latents {latents} --psi 0,1 --outdir"),
+            "latent0000-psi1.png",
+            0,
+        ),
+        (
+            format!("style-mixing --rows {latents} --cols 1 --outdir"),
+            "row0-row0.png",
+            0,
+        ),
+        (
+            format!("latent-grid {directions} --grid 3x1 --y 0:0 --outdir"),
+            "0-1.png",
+            0,
+        ),
+        (
+            format!("edit apply {directions} --only sefa0 --strengths 1,0 --outdir"),
+            "sefa0.png",
+            16,
+        ),
+        // All frames of a walk have the noise of the first picture.
+        (
+            format!("interpolate --latents {latents} {latents} --frames 1 --out"),
+            "frame00001.png",
+            0,
+        ),
+    ] {
+        run(&format!("{command} {made} --network {network}"));
+        let shown = open(&Path::new(&made).join(file));
+        let shown = image::imageops::crop_imm(&shown, left, 0, 16, 16).to_image();
+        assert!(levels_apart(&shown, &proj) <= 1, "{command}");
+    }
+}
+
+#[test]
+fn noise_maps_that_are_not_those_of_the_network_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = ada();
+    let out = folder.path().join("out");
+    let start = format!(
+        "generate --network {} --outdir {}",
+        text(&network),
+        text(&out)
+    );
+    let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+    // All that the network wants, but for one change.
+    let file = |name: &str, change: &dyn Fn(&mut BTreeMap<&str, Tensor>)| {
+        let mut all = BTreeMap::from([
+            ("noise.b16.conv0", zeros(&[16, 16])),
+            ("noise.b16.conv1", zeros(&[16, 16])),
+            ("noise.b4.conv1", zeros(&[4, 4])),
+            ("noise.b8.conv0", zeros(&[8, 8])),
+            ("noise.b8.conv1", zeros(&[8, 8])),
+            ("w", zeros(&[1, 6, 16])),
+        ]);
+        change(&mut all);
+        let all: Vec<(&str, &Tensor)> = all.iter().map(|(name, t)| (*name, t)).collect();
+        let path = folder.path().join(name);
+        arrays::write(&path, &all).unwrap();
+        text(&path).to_string()
+    };
+    let whole = file("whole.safetensors", &|_| ());
+    let fewer = file("fewer.npz", &|all| {
+        all.remove("noise.b8.conv1");
+    });
+    let more = file("more.npz", &|all| {
+        all.insert("noise.b32.conv0", zeros(&[32, 32]));
+    });
+    let small = file("small.npz", &|all| {
+        all.insert("noise.b8.conv0", zeros(&[4, 4]));
+    });
+    let alone = file("alone.npz", &|all| {
+        all.remove("w");
+    });
+    run(&format!("{start} --latents {whole}"));
+    let advice = "add --noise-mode const to do without the maps of the file";
+    assert_refused(
+        &format!("{start} --latents"),
+        &[
+            (
+                &fewer,
+                &format!(
+                    "{fewer}: expected a noise map for every layer, found none called noise.b8.conv1; {advice}"
+                ),
+            ),
+            (
+                &more,
+                &format!(
+                    "{more}: noise.b32.conv0: the network has no such layer with noise; {advice}"
+                ),
+            ),
+            (
+                &small,
+                &format!("{small}: noise.b8.conv0: expected [8, 8], found [4, 4]; {advice}"),
+            ),
+            (
+                &alone,
+                &format!(
+                    "{alone}: expected one array of latents, named z, w or ws, found only noise maps"
+                ),
+            ),
+        ],
+    );
+    run(&format!("{start} --latents {small} --noise-mode const"));
 }
 
 #[test]
@@ -369,6 +542,20 @@ fn the_first_generation_is_projected_and_what_it_does_not_have_is_refused() {
     let stylegan = train("stylegan1");
     let target = picture(&stylegan, "3", folder.path());
     succeed(&arguments(&stylegan, &target, &out, "--num-steps 2"));
+    assert_made_again(&stylegan, &out);
+    // Of a network that is still growing, only the maps of active layers are kept.
+    let young = [
+        "--cfg",
+        "stylegan1",
+        "--kimg",
+        "0.008",
+        "--resolution",
+        "16",
+    ];
+    let young = snapshot(&train_tiny(folder.path(), &young));
+    let growing = folder.path().join("growing");
+    succeed(&arguments(&young, &target, &growing, "--num-steps 2"));
+    assert_made_again(&young, &growing);
     let weights = vgg16(folder.path());
     let lpips = format!("--lpips {}", text(&weights));
     let run = fail(&arguments(&stylegan, &target, &out, &lpips));
@@ -376,12 +563,10 @@ fn the_first_generation_is_projected_and_what_it_does_not_have_is_refused() {
         "error: --lpips: VGG16 takes pictures from 16x16 on, those of the network are 8x8";
     assert_eq!(lines(&run).pop().unwrap(), expected);
 
-    let progan = "train --cfg progan --resolution 8 --channel-base 64 --channel-max 8 --z-dim 8 --batch 8 \
-        --subset 100 --kimg 0.008 --outdir";
-    let progan: Vec<&str> = progan.split_whitespace().collect();
-    let progan = snapshot(&xtask(&[&progan[..], &[text(folder.path())]].concat()));
+    let progan = train_progan(folder.path());
     let out = folder.path().join("progan");
     succeed(&arguments(&progan, &target, &out, "--num-steps 2"));
+    assert_made_again(&progan, &out);
     let arrays = arrays::read(&out.join("projected.safetensors")).unwrap();
     assert_eq!(arrays.len(), 1, "there are no noise maps");
     let no_noise = "the layers of the network have no noise; leave the option out";

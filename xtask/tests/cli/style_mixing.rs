@@ -4,18 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::common::{Run, fail, lines, snapshot, text, train_tiny, xtask};
+use crate::common::{fail, lines, snapshot, succeed, text, train_progan, train_tiny};
 
 fn mix<'a>(network: &'a Path, outdir: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     let network = ["style-mixing", "--network", text(network)];
     let outdir = ["--outdir", text(outdir)];
     [&network[..], &outdir[..], more].concat()
-}
-
-fn succeed(arguments: &[&str]) -> Run {
-    let run = xtask(arguments);
-    assert!(run.status.success(), "{:?}", lines(&run));
-    run
 }
 
 fn names(folder: &Path) -> BTreeSet<String> {
@@ -204,10 +198,7 @@ fn the_first_generation_has_its_own_truncation_and_grows_and_progan_has_no_style
         [note, expected]
     );
 
-    let progan = "train --cfg progan --resolution 8 --channel-base 64 --channel-max 8 --z-dim 8 --batch 8 \
-        --subset 100 --kimg 0.008 --outdir";
-    let progan: Vec<&str> = progan.split_whitespace().collect();
-    let progan = snapshot(&xtask(&[&progan[..], &[text(folder.path())]].concat()));
+    let progan = train_progan(folder.path());
     let messages = lines(&fail(&mix(&progan, &out, &sources)));
     let [note, message] = &messages[..] else {
         panic!("{messages:?}")

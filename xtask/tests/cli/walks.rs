@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
 use stylegan_checkpoint::arrays;
 
-use crate::common::{Run, fail, lines, text, xtask};
+use crate::common::{self, Run, fail, lines, text, words};
 
 /// Published networks of 16x16 pixels; z and w have 16 values, there are 6 layers.
 fn network(name: &str) -> PathBuf {
@@ -22,9 +22,7 @@ fn arguments<'a>(command: &'a str, network: &'a Path, more: &'a str) -> Vec<&'a 
 
 fn succeed(command: &str, name: &str, more: &str) -> Run {
     let network = network(name);
-    let run = xtask(&arguments(command, &network, more));
-    assert!(run.status.success(), "{more}: {:?}", lines(&run));
-    run
+    common::succeed(&arguments(command, &network, more))
 }
 
 /// The lines of an error.
@@ -35,10 +33,8 @@ fn error(command: &str, name: &str, more: &str) -> Vec<String> {
 
 /// Walks a table of arguments and the error that each is refused with.
 fn assert_refused(command: &str, table: &[(&str, &str)]) {
-    for (more, expected) in table {
-        let found = error(command, "ada.pkl", more);
-        assert_eq!(found[0], format!("error: {expected}"), "{command} {more}");
-    }
+    let network = network("ada.pkl");
+    common::assert_refused(&format!("{command} --network {}", text(&network)), table);
 }
 
 fn names(folder: &Path) -> BTreeSet<String> {
@@ -414,13 +410,80 @@ fn a_latent_grid_has_its_pictures_in_the_corners_or_in_the_middle() {
 }
 
 #[test]
+fn a_latent_grid_of_two_directions_crosses_their_strips() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| text(&folder.path().join(name)).to_string();
+    let (pca, out, saved) = (path("pca.safetensors"), path("out"), path("w.npz"));
+    let edit = |more: &str| {
+        let network = network("ada.pkl");
+        let line = format!("edit {more} --network {}", text(&network));
+        common::succeed(&words(&line).collect::<Vec<_>>());
+    };
+    edit(&format!(
+        "pca --count 3 --samples 200 --layers 0-3 --out {pca}"
+    ));
+    let start = format!("--seeds 3 --trunc 0.8 --directions {pca}");
+    // A cell of a strip of one row.
+    let strip = |direction: &str, more: &str, column: u32| {
+        let strips = path("strips");
+        edit(&format!(
+            "apply {start} --only {direction} {more} --outdir {strips}"
+        ));
+        let strip = open(Path::new(&strips).join(format!("{direction}.png")));
+        image::imageops::crop_imm(&strip, 16 * column, 0, 16, 16).to_image()
+    };
+    let cell = |row: u32, column: u32| open(Path::new(&out).join(format!("{row}-{column}.png")));
+
+    // Without more, the first two directions, from -3 to 3, and the picture in the middle.
+    let usual = format!("{start} --grid 3x3 --outdir {out}");
+    succeed("latent-grid", "ada.pkl", &usual);
+    let plain = pictures(folder.path(), "ada.pkl", "--seeds 3 --trunc 0.8").remove(0);
+    assert_eq!(cell(1, 1), plain);
+    for (column, place) in [(0, 0), (1, 2)] {
+        let strip = |direction| strip(direction, "--strengths -3,3", column);
+        assert_eq!(cell(1, place), strip("pca0"), "{place}");
+        assert_eq!(cell(place, 1), strip("pca1"), "{place}");
+    }
+
+    // Chosen ones, in other layers.
+    let chosen = format!(
+        "{start} --only pca2,pca0 --unit length --layers coarse --x -2:2 --y 0:1 --grid 5x2 \
+         --outdir {out} --save-w {saved}"
+    );
+    succeed("latent-grid", "ada.pkl", &chosen);
+    assert_eq!(
+        open(Path::new(&out).join("grid.png")).dimensions(),
+        (5 * 16, 2 * 16)
+    );
+    for column in 0..5 {
+        let more = "--unit length --layers coarse --strengths -2:2:5";
+        assert_eq!(cell(0, column), strip("pca2", more, column), "{column}");
+    }
+    // A step down is the same in every column.
+    let ws = arrays::read(Path::new(&saved)).unwrap().remove(0).values;
+    let down = |column: usize| (ws.get(5 + column).unwrap() - ws.get(column).unwrap()).unwrap();
+    for column in 0..5 {
+        let difference = (down(column) - down(2)).unwrap().abs().unwrap();
+        assert!(difference.max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-5);
+        let length = down(column)
+            .get(0)
+            .unwrap()
+            .sqr()
+            .unwrap()
+            .sum_all()
+            .unwrap();
+        assert!((length.to_scalar::<f32>().unwrap() - 1.).abs() < 1e-4);
+    }
+}
+
+#[test]
 fn wrong_latent_grids_are_refused() {
     assert_refused(
         "latent-grid",
         &[
             (
                 "--seeds 1,2",
-                "expected 4 pictures for the corners, or 3 for the middle and two that it changes towards, found 2",
+                "expected 4 pictures for the corners, 3 for the middle and two that it changes towards, or 1 with --directions, found 2",
             ),
             (
                 "--seeds 1-3 --space z",
