@@ -9,7 +9,7 @@ mod pca;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use candle_core::{DType, Tensor};
 use stylegan_edit::{Directions, WStatistics};
 use stylegan_mapping::latents;
@@ -74,6 +74,18 @@ struct FoundArgs {
     samples: u32,
 }
 
+impl FoundArgs {
+    /// There can't be more directions than dimensions.
+    fn check_count(&self, trained: &Trained) -> Result<()> {
+        let (count, w_dim) = (self.count, trained.generator.config.w_dim());
+        ensure!(
+            (1..=w_dim).contains(&count),
+            "--count {count}: w has {w_dim} dimensions; ask for 1 to {w_dim}"
+        );
+        Ok(())
+    }
+}
+
 /// The layers that an option names, or all.
 fn chosen_layers(styles: Option<&Styles>, trained: &Trained) -> Result<Vec<usize>> {
     let synthesis = trained.generator.network.synthesis();
@@ -86,7 +98,7 @@ fn chosen_layers(styles: Option<&Styles>, trained: &Trained) -> Result<Vec<usize
 /// How the w of the seeds from 0 on are spread.
 pub fn w_statistics(trained: &Trained, samples: u32, terminal: &Terminal) -> Result<WStatistics> {
     const BATCH: usize = 256;
-    anyhow::ensure!(
+    ensure!(
         (2..=10_000_000).contains(&samples),
         "--samples {samples}: must be from 2 to 10000000"
     );

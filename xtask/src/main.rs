@@ -32,11 +32,13 @@ mod styles;
 mod train;
 mod truncation;
 
+use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use clap::error::{ContextKind, ErrorKind};
 use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
@@ -86,7 +88,7 @@ enum Command {
 fn main() -> ExitCode {
     // SAFETY: this is the first statement of the program, no other thread runs yet.
     unsafe { process::tune() };
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| in_plain_words(error).exit());
     let terminal = Terminal::new();
     match run(&cli, &terminal) {
         Ok(()) => ExitCode::SUCCESS,
@@ -95,6 +97,24 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What libraries say of text that is no number or no truth value isn't for users.
+fn in_plain_words(error: clap::Error) -> clap::Error {
+    let reason = error.source().map(ToString::to_string);
+    let expected = match reason.as_deref() {
+        Some("invalid digit found in string") => "expected a whole number, 0 or more",
+        Some("invalid float literal") => "expected a number, such as 0.5",
+        Some("value was not a boolean") => "expected true or false",
+        Some("number too large to fit in target type") => "is more than this program counts to",
+        _ => return error,
+    };
+    let part = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
+    let [argument, value] = [ContextKind::InvalidArg, ContextKind::InvalidValue].map(part);
+    let message = format!(
+        "invalid value '{value}' for '{argument}': {expected}\n\nFor more information, try '--help'.\n"
+    );
+    clap::Error::raw(ErrorKind::ValueValidation, message)
 }
 
 fn run(cli: &Cli, terminal: &Terminal) -> Result<()> {

@@ -6,10 +6,10 @@ pub mod feature_maps;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use candle_core::{Device, Tensor};
 use serde_json::json;
-use stylegan_data::{Dataset, DatasetOptions};
+use stylegan_data::{DataError, Dataset, DatasetOptions};
 use stylegan_mapping::latents;
 use stylegan_metrics::{PictureSet, SlicedWasserstein, layout_distance, sliced_wasserstein};
 use stylegan_synthesis::NoiseMode;
@@ -165,12 +165,16 @@ fn dataset_and_network(
 }
 
 fn open(path: Option<&Path>, resolution: Option<usize>, cond: bool) -> Result<Dataset> {
-    Ok(Dataset::open(&DatasetOptions {
+    let opened = Dataset::open(&DatasetOptions {
         path: path.map(Path::to_path_buf),
         resolution,
         cond,
         ..DatasetOptions::default()
-    })?)
+    });
+    opened.map_err(|error| match error {
+        DataError::InvalidResolution { .. } => anyhow!("--{error}"),
+        error => error.into(),
+    })
 }
 
 /// The number of pictures of each set, from `--count` or a default that may be more than there are.

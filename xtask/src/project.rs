@@ -17,7 +17,7 @@ use stylegan_projection::{NoiseMaps, Projection, ProjectionConfig, Projector};
 use stylegan_synthesis::NoiseMap;
 
 use self::distance::{DistanceArgs, Measure};
-use self::output::{Film, Output};
+use self::output::{Film, Output, VIDEO};
 use self::search::SearchArgs;
 use crate::interrupt::stop_on_interrupt;
 use crate::pictures::{FormatArg, Trained, TrainedArgs, VideoArgs};
@@ -85,6 +85,10 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     args.search.check()?;
     args.distance.check()?;
     let folders = folders(&args.target, &args.outdir)?;
+    if args.save_video {
+        let mut videos = folders.iter().map(|folder| folder.join(VIDEO));
+        videos.try_for_each(|video| args.video.check(&video))?;
+    }
     let (trained, discriminator) = match args.distance.takes_discriminator() {
         true => args.network.open_with_discriminator("project", terminal)?,
         false => (args.network.open("project", terminal)?, None),

@@ -72,6 +72,21 @@ pub struct VideoOptions {
     pub scale: Option<u32>,
 }
 
+impl VideoOptions {
+    /// Checks that a video of that name can have these options; its format.
+    ///
+    /// # Errors
+    /// If the name says no format, or an option is out of its range or means nothing to the format.
+    pub fn check(&self, path: &Path) -> Result<VideoFormat, VideoError> {
+        let format = VideoFormat::of(path)?;
+        check(self, format).map_err(|reason| VideoError::Options {
+            path: path.to_path_buf(),
+            reason,
+        })?;
+        Ok(format)
+    }
+}
+
 impl Default for VideoOptions {
     fn default() -> Self {
         Self {
@@ -128,12 +143,11 @@ impl VideoWriter {
     /// If the name says no format, its folder isn't there, an option is out of its range or means nothing to the
     /// format, or the folder for frames can't be made.
     pub fn create(path: &Path, options: &VideoOptions) -> Result<Self, VideoError> {
-        let format = VideoFormat::of(path)?;
+        let format = options.check(path)?;
         let wrong = |reason: String| VideoError::Options {
             path: path.to_path_buf(),
             reason,
         };
-        check(options, format).map_err(wrong)?;
         let parent = path.parent().filter(|parent| *parent != Path::new(""));
         if let Some(parent) = parent
             && format != VideoFormat::Frames

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use candle_core::Tensor;
+use stylegan_data::grid::Sheet;
 use stylegan_edit::{Direction, Unit};
 
 use super::{DirectionArgs, UnitArg};
@@ -83,10 +84,18 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     let maker = args.network.open("edit", terminal)?;
     let directions = directions.for_network(maker.trained())?;
     let latents = args.latents.read(&maker)?;
+    let rows = match args.rows {
+        Rows::Latents => latents.len(),
+        Rows::Directions => directions.len(),
+    };
+    // Before all the latents are edited.
+    let blank = maker.sheet(args.strengths.0.len(), rows);
+    let blank = blank.context("--strengths")?;
     let editor = Editor {
         maker: &maker,
         strengths: &args.strengths.0,
         unit: args.unit.into(),
+        blank,
     };
     let strips = match args.rows {
         Rows::Latents => editor.by_direction(&directions, &latents)?,
@@ -110,6 +119,8 @@ struct Editor<'a> {
     maker: &'a PictureMaker,
     strengths: &'a [f64],
     unit: Unit,
+    /// A strip without pictures.
+    blank: Sheet,
 }
 
 impl Editor<'_> {
@@ -151,17 +162,15 @@ impl Editor<'_> {
 
     /// Makes and saves the strips, each as soon as it is complete; all have the same size.
     fn draw(&self, strips: &[Strip], folder: &mut PictureFolder) -> Result<()> {
-        let columns = self.strengths.len();
         let per_strip = strips.first().map_or(0, |strip| strip.shots.len());
-        let blank = || self.maker.sheet(columns, per_strip / columns);
-        let mut sheet = blank()?;
+        let mut sheet = self.blank.clone();
         self.maker.pictures(
             strips.len() * per_strip,
             |number| Ok(strips[number / per_strip].shots[number % per_strip].clone()),
             |number, picture| {
                 sheet.push(&picture)?;
                 if (number + 1) % per_strip == 0 {
-                    let complete = std::mem::replace(&mut sheet, blank()?);
+                    let complete = std::mem::replace(&mut sheet, self.blank.clone());
                     folder.save(&complete.into_image(), &strips[number / per_strip].name)?;
                 }
                 Ok(())

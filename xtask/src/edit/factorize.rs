@@ -45,6 +45,7 @@ pub struct Args {
 pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     check_file("--out", &args.found.out)?;
     let trained = args.trained.open("edit", terminal)?;
+    args.found.check_count(&trained)?;
     let options = Factorization {
         layers: chosen_layers(args.layers.as_ref(), &trained)?,
         count: args.found.count,

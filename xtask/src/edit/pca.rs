@@ -46,6 +46,7 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         "the network has no mapping network: its w is the normalised z, as ProGAN's is, and varies alike \
          in all directions; give a StyleGAN or a StyleGAN2"
     );
+    args.found.check_count(&trained)?;
     let layers = chosen_layers(args.layers.as_ref(), &trained)?;
     let w = w_statistics(&trained, args.found.samples, terminal)?;
     let found = principal_components(&w, &layers, args.found.count)?;

@@ -104,6 +104,8 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     let directions = args.directions.read()?;
     let trained = args.trained.open("metrics", terminal)?;
     let directions = directions.for_network(&trained)?;
+    // Before anything that takes a while.
+    trained.label()?;
     let random = match directions.first() {
         Some(first) if args.random > 0 => {
             let w = w_statistics(&trained, SAMPLES, terminal)?;

@@ -10,6 +10,7 @@ use stylegan_mapping::{broadcast, latents};
 
 use super::maker::PictureMaker;
 use super::noise::{self, PictureNoise};
+use crate::files::check_file;
 use crate::print_result;
 use crate::progress::Terminal;
 use crate::seeds::Seeds;
@@ -371,15 +372,7 @@ impl SaveW {
             "--save-w {}: expected a name that ends in .npz, .npy or .safetensors",
             path.display()
         );
-        let folder = path.parent().filter(|folder| *folder != Path::new(""));
-        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-            bail!(
-                "--save-w {}: there is no folder {}; make it first",
-                path.display(),
-                folder.display()
-            )
-        }
-        Ok(())
+        check_file("--save-w", path)
     }
 
     /// Writes the ws, each `[1, num_ws, w_dim]`, where the option is given.

@@ -19,6 +19,9 @@ use crate::progress::Terminal;
 /// Frames of a video, besides that of the beginning.
 const MOST_FRAMES: usize = 300;
 
+/// What the video of a target is called.
+pub const VIDEO: &str = "proj.mp4";
+
 /// The files of one target.
 pub struct Output<'a> {
     folder: &'a Path,
@@ -107,7 +110,7 @@ impl<'a> Film<'a> {
         steps: usize,
     ) -> Result<Self> {
         Ok(Self {
-            video: args.create(&folder.join("proj.mp4"))?,
+            video: args.create(&folder.join(VIDEO))?,
             target,
             frames: steps.min(MOST_FRAMES),
             steps,

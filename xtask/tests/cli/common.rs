@@ -11,6 +11,16 @@ pub fn xtask(arguments: &[&str]) -> Run {
     xtask_with(&[], arguments)
 }
 
+/// Runs `cargo xtask ARGUMENTS` in a folder.
+pub fn xtask_in(folder: &Path, arguments: &[&str]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
 /// Runs `cargo xtask ARGUMENTS` with environment variables.
 pub fn xtask_with(variables: &[(&str, &str)], arguments: &[&str]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
@@ -30,29 +40,6 @@ pub fn fail(arguments: &[&str]) -> Run {
     let run = xtask(arguments);
     assert!(!run.status.success(), "accepted {arguments:?}");
     run
-}
-
-/// Walks a table of wrong arguments, which follow those in `start`, and of the errors that they are refused with. Where
-/// an error ends in `...`, the words of the system or of a library follow.
-pub fn assert_refused(start: &str, table: &[(&str, &str)]) {
-    for (more, expected) in table {
-        let arguments = words(start).chain(words(more));
-        let run = fail(&arguments.collect::<Vec<_>>());
-        let found = lines(&run).join("\n");
-        let error = found.find("error: ").map(|place| &found[place..]);
-        let error = error.unwrap_or_else(|| panic!("no error: {found}"));
-        let expected = format!("error: {expected}");
-        let (whole, is_whole) = match expected.strip_suffix("...") {
-            Some(beginning) => (beginning, false),
-            None => (&expected[..], true),
-        };
-        let rest = error.strip_prefix(whole);
-        let fits = rest.is_some_and(|rest| !is_whole || rest.is_empty() || rest.starts_with('\n'));
-        assert!(
-            fits,
-            "{start} {more}\nexpected {expected}\nfound    {error}"
-        );
-    }
 }
 
 /// The arguments of a command line.

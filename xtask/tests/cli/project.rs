@@ -1,4 +1,5 @@
-//! `project`: the files that it writes, that they are the same for any number of threads, and wrong input.
+//! `project`: the files that it writes, that they are the same for any number of threads, and what other commands make of
+//! them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -10,9 +11,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use stylegan_checkpoint::{ParamStore, arrays};
 use stylegan_lpips::{Lpips, Vgg16Config};
 
-use crate::common::{
-    Run, assert_refused, fail, lines, snapshot, succeed, text, train_progan, train_tiny, words,
-};
+use crate::common::{Run, fail, lines, snapshot, succeed, text, train_progan, train_tiny, words};
 
 /// A published network of 16x16 pixels with its discriminator: w of 16 values, 6 layers.
 fn ada() -> PathBuf {
@@ -272,78 +271,6 @@ fn every_command_makes_pictures_with_the_noise_maps_of_a_file() {
 }
 
 #[test]
-fn noise_maps_that_are_not_those_of_the_network_are_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let network = ada();
-    let out = folder.path().join("out");
-    let start = format!(
-        "generate --network {} --outdir {}",
-        text(&network),
-        text(&out)
-    );
-    let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
-    // All that the network wants, but for one change.
-    let file = |name: &str, change: &dyn Fn(&mut BTreeMap<&str, Tensor>)| {
-        let mut all = BTreeMap::from([
-            ("noise.b16.conv0", zeros(&[16, 16])),
-            ("noise.b16.conv1", zeros(&[16, 16])),
-            ("noise.b4.conv1", zeros(&[4, 4])),
-            ("noise.b8.conv0", zeros(&[8, 8])),
-            ("noise.b8.conv1", zeros(&[8, 8])),
-            ("w", zeros(&[1, 6, 16])),
-        ]);
-        change(&mut all);
-        let all: Vec<(&str, &Tensor)> = all.iter().map(|(name, t)| (*name, t)).collect();
-        let path = folder.path().join(name);
-        arrays::write(&path, &all).unwrap();
-        text(&path).to_string()
-    };
-    let whole = file("whole.safetensors", &|_| ());
-    let fewer = file("fewer.npz", &|all| {
-        all.remove("noise.b8.conv1");
-    });
-    let more = file("more.npz", &|all| {
-        all.insert("noise.b32.conv0", zeros(&[32, 32]));
-    });
-    let small = file("small.npz", &|all| {
-        all.insert("noise.b8.conv0", zeros(&[4, 4]));
-    });
-    let alone = file("alone.npz", &|all| {
-        all.remove("w");
-    });
-    run(&format!("{start} --latents {whole}"));
-    let advice = "add --noise-mode const to do without the maps of the file";
-    assert_refused(
-        &format!("{start} --latents"),
-        &[
-            (
-                &fewer,
-                &format!(
-                    "{fewer}: expected a noise map for every layer, found none called noise.b8.conv1; {advice}"
-                ),
-            ),
-            (
-                &more,
-                &format!(
-                    "{more}: noise.b32.conv0: the network has no such layer with noise; {advice}"
-                ),
-            ),
-            (
-                &small,
-                &format!("{small}: noise.b8.conv0: expected [8, 8], found [4, 4]; {advice}"),
-            ),
-            (
-                &alone,
-                &format!(
-                    "{alone}: expected one array of latents, named z, w or ws, found only noise maps"
-                ),
-            ),
-        ],
-    );
-    run(&format!("{start} --latents {small} --noise-mode const"));
-}
-
-#[test]
 fn the_files_are_the_same_for_any_number_of_threads_and_differ_between_seeds() {
     let folder = tempfile::tempdir().unwrap();
     let network = ada();
@@ -432,101 +359,6 @@ fn pictures_can_be_compared_by_lpips_by_features_or_by_pixels() {
         lines(&refused)[0],
         "error: --distance features: there is no discriminator in the file; use --distance pixels, or lpips"
     );
-}
-
-#[test]
-fn wrong_input_is_refused_before_any_work() {
-    let folder = tempfile::tempdir().unwrap();
-    let network = ada();
-    let target = picture(&network, "3", folder.path());
-    let out = folder.path().join("out");
-    let cases = [
-        ("--num-steps 0", "error: --num-steps 0: must be at least 1"),
-        ("--num-steps -5", "error: unexpected argument '-5' found"),
-        ("--lr 0", "error: --lr 0: must be a positive number"),
-        ("--lr -0.1", "error: --lr -0.1: must be a positive number"),
-        ("--lr nan", "error: --lr NaN: must be a positive number"),
-        ("--w-noise -1", "error: --w-noise -1: must be at least 0"),
-        (
-            "--noise-weight -1",
-            "error: --noise-weight -1: must be at least 0",
-        ),
-        (
-            "--noise-weight 5 --noise-mode const",
-            "error: --noise-weight 5: is for noise maps that are optimised; leave it or --noise-mode out",
-        ),
-        (
-            "--noise-mode random",
-            "error: invalid value 'random' for '--noise-mode <MODE>'",
-        ),
-        (
-            "--space z",
-            "error: invalid value 'z' for '--space <SPACE>'",
-        ),
-        (
-            "--distance vgg",
-            "error: invalid value 'vgg' for '--distance <KIND>'",
-        ),
-        (
-            "--distance lpips",
-            "error: --distance lpips: needs the weights of VGG16; give them with --lpips FILE (docs/projection.md says how to make the file)",
-        ),
-        (
-            "--distance pixels --lpips vgg16.safetensors",
-            "error: --lpips vgg16.safetensors: --distance pixels has no use for it; leave one of the two out",
-        ),
-        (
-            "--class 2",
-            "error: --class 2: the network was trained without labels; leave the option out",
-        ),
-        (
-            "--save-video maybe",
-            "error: invalid value 'maybe' for '--save-video [<BOOL>]': value was not a boolean",
-        ),
-        (
-            "--lpips no-such-file",
-            "error: --lpips: no-such-file: the file can't be read: ",
-        ),
-    ];
-    for (more, expected) in cases {
-        let run = fail(&arguments(&network, &target, &out, more));
-        let first = lines(&run)[0].replace(text(&out), "OUT");
-        match expected.ends_with(": ") {
-            true => assert!(first.starts_with(expected), "{more}: {first}"),
-            false => assert_eq!(first, expected, "{more}"),
-        }
-    }
-
-    let error = |network: &Path, target: &Path, more: &str| {
-        let run = fail(&arguments(network, target, &out, more));
-        let last = lines(&run).pop().unwrap();
-        last.replace(text(folder.path()), "FOLDER")
-    };
-    let nowhere = folder.path().join("none.png");
-    let message = error(&network, &nowhere, "");
-    let expected = "error: --target: FOLDER/none.png: can't be read: ";
-    assert!(message.starts_with(expected), "{message}");
-    let message = error(&nowhere, &target, "");
-    let expected = "error: FOLDER/none.png: no such file or folder; give a network (.safetensors, .pkl or .pt), a run folder or an https:// address";
-    assert_eq!(message, expected);
-    let damaged = folder.path().join("damaged.png");
-    fs::write(&damaged, &fs::read(&target).unwrap()[..100]).unwrap();
-    let message = error(&network, &damaged, "");
-    let expected = "error: --target: FOLDER/damaged.png: damaged or unsupported picture: ";
-    assert!(message.starts_with(expected), "{message}");
-    let same = folder.path().join("other").join("seed0003.jpg");
-    let mut both = arguments(&network, &target, &out, "");
-    let first = both.iter().position(|&a| a == text(&target)).unwrap();
-    both.insert(first + 1, text(&same));
-    let message = lines(&fail(&both))[0].replace(text(folder.path()), "FOLDER");
-    let expected = "error: --target: the results of FOLDER/seed0003.png and FOLDER/other/seed0003.jpg would both be in FOLDER/out/seed0003; rename one of them";
-    assert_eq!(message, expected);
-
-    let labelled = stylegan_goldens::folder("checkpoints").join("sg3_cond.pkl");
-    let expected =
-        "error: the network was trained with 4 classes: choose one with --class 0 to --class 3";
-    assert_eq!(error(&labelled, &target, ""), expected);
-    assert!(!out.exists(), "a refused projection leaves nothing behind");
 }
 
 #[test]
