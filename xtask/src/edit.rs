@@ -9,13 +9,13 @@ mod pca;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use candle_core::{DType, Tensor};
-use stylegan_edit::{Directions, WStatistics};
+use stylegan_edit::{Direction, Directions, EditError, NetworkKind, WStatistics};
 use stylegan_mapping::latents;
 
-use crate::files;
-use crate::pictures::Trained;
+use crate::files::{self, check_file};
+use crate::pictures::{Trained, TrainedArgs};
 use crate::progress::Terminal;
 use crate::styles::{Styles, all_layers};
 
@@ -57,7 +57,7 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     }
 }
 
-/// What the commands that find directions share.
+/// What the commands share that find several directions at once.
 #[derive(Debug, clap::Args)]
 struct FoundArgs {
     /// File for the directions, a safetensors file
@@ -72,17 +72,39 @@ struct FoundArgs {
     /// those of all classes in turn, or of --class
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     samples: u32,
+
+    /// Layers that the directions are for, which edit apply changes unless told otherwise: coarse, middle, fine,
+    /// several of them such as coarse,middle, or numbers of layers such as 0-5 [default: all]
+    #[arg(long, value_name = "LAYERS")]
+    layers: Option<Styles>,
+
+    #[command(flatten)]
+    trained: TrainedArgs,
 }
 
 impl FoundArgs {
-    /// There can't be more directions than dimensions.
-    fn check_count(&self, trained: &Trained) -> Result<()> {
-        let (count, w_dim) = (self.count, trained.generator.config.w_dim());
-        ensure!(
-            (1..=w_dim).contains(&count),
-            "--count {count}: w has {w_dim} dimensions; ask for 1 to {w_dim}"
-        );
-        Ok(())
+    /// The network and the layers, once it is known that there is a place for the file.
+    fn open(&self, terminal: &Terminal) -> Result<(Trained, Vec<usize>)> {
+        check_file("--out", &self.out)?;
+        let trained = self.trained.open("edit", terminal)?;
+        let layers = chosen_layers(self.layers.as_ref(), &trained)?;
+        Ok((trained, layers))
+    }
+
+    /// Writes what was found in a network.
+    fn write(&self, found: Vec<Direction>, trained: &Trained, terminal: &Terminal) -> Result<()> {
+        let kind = NetworkKind::of(&trained.generator.config);
+        write(&Directions::new(kind, found)?, &self.out, terminal)
+    }
+}
+
+/// Names the option that is wrong.
+fn with_option(error: EditError) -> anyhow::Error {
+    match error {
+        EditError::Count { count, w_dim } => {
+            anyhow!("--count {count}: w has {w_dim} dimensions; ask for 1 to {w_dim}")
+        }
+        error => error.into(),
     }
 }
 

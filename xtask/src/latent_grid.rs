@@ -37,9 +37,6 @@ pub struct Args {
     #[command(flatten)]
     latents: LatentArgs,
 
-    #[command(flatten)]
-    directions: TwoDirections,
-
     /// Space of what is between corners: w along straight lines, z on a sphere
     #[arg(long, value_name = "SPACE", default_value = "w")]
     space: Space,
@@ -66,6 +63,9 @@ pub struct Args {
 
     #[command(flatten)]
     save_w: SaveW,
+
+    #[command(flatten)]
+    directions: TwoDirections,
 
     #[command(flatten)]
     network: NetworkArgs,

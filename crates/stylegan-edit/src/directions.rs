@@ -183,6 +183,9 @@ impl Directions {
         let checkpoint = match Checkpoint::read(path, &Device::Cpu) {
             Err(CheckpointError::NotFound { path }) => return Err(EditError::NotFound { path }),
             Err(CheckpointError::NotACheckpoint { .. }) => return Err(none()),
+            Err(CheckpointError::Damaged { path, reason }) => {
+                return Err(EditError::Damaged { path, reason });
+            }
             checkpoint => checkpoint?,
         };
         if checkpoint.metadata.get("directions").is_none() {
@@ -311,7 +314,7 @@ mod tests {
         let name = path.display().to_string();
         assert_eq!(
             error(),
-            format!("{name}: no such checkpoint; check the path")
+            format!("{name}: no such file of directions; check the path")
         );
         Checkpoint::new(serde_json::json!({})).write(&path).unwrap();
         assert_eq!(

@@ -155,10 +155,10 @@ fn latents(args: &Args, labels: &Labels, maker: &PictureMaker) -> Result<Vec<Lat
     };
     ensure!(
         latents.len() == labels.len(),
-        "--labels: {} has {} lines of labels, but there are {} latents; give a line for each",
+        "--labels {}: expected a line for each latent, {} in all, found {}",
         args.labels.display(),
-        labels.len(),
-        latents.len()
+        latents.len(),
+        labels.len()
     );
     Ok(latents)
 }
