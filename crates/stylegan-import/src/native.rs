@@ -106,8 +106,10 @@ pub(crate) fn import(bytes: &[u8]) -> Result<Imported> {
     if checkpoint.metadata.get("config").is_none() {
         let fields = checkpoint.metadata.as_object().into_iter().flatten();
         let names: Vec<&str> = fields.map(|(name, _)| name.as_str()).collect();
-        let found = format!("a file of stylegan-rs with {}", names.join(", "));
-        return Err(ImportError::no_network(found));
+        return Err(ImportError::no_network(match names[..] {
+            [] => "an empty file of stylegan-rs".to_string(),
+            _ => format!("a file of stylegan-rs with {}", names.join(", ")),
+        }));
     }
     let Document {
         format,

@@ -15,7 +15,7 @@ fn wrong_input_of_interpolate_is_named() {
         "interpolate",
         &[
             ("--network ada.pkl --seeds 1", "expected at least 2 pictures to lead from one to another, found 1"),
-            ("--network no-such-run --seeds 1,2", "no-such-run: no such file or folder; give a network (.safetensors, .pkl or .pt), a run folder or an https:// address"),
+            ("--network no-such-run --seeds 1,2 --out frames", "no-such-run: no such file or folder; give a network (.safetensors, .pkl or .pt), a run folder or an https:// address"),
             ("--network ada.pkl --seeds 1,2 --interpolation curved", "invalid value 'curved' for '--interpolation <WAY>'\n  [possible values: linear, cubic]"),
             ("--network ada.pkl --seeds 1,2 --out words.pt", "words.pt: expected a name that ends in .mp4, .webp or .gif, or of a folder for frames"),
             ("--network ada.pkl --seeds 1,2 --trunc-cutoff 2", "--trunc-cutoff 2: this network's pictures are not truncated; add --trunc"),
