@@ -18,7 +18,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use stylegan_checkpoint::arrays;
 
-use crate::common::{lines, sample, words, xtask_in};
+use crate::common::{lines, sample, succeed, words, xtask_in};
 
 /// A folder that commands are run in.
 struct Desk {
@@ -112,6 +112,45 @@ impl Desk {
             assert!(fits, "{all:?}\nexpected {expected}\nfound    {error}");
         }
         assert_eq!(names(self.folder.path()), before, "{command}");
+    }
+}
+
+/// The commands that `cargo xtask COMMAND --help` lists, without help itself.
+fn commands_of(command: &str) -> Vec<String> {
+    let help = succeed(&words(command).chain(["--help"]).collect::<Vec<_>>());
+    let help = String::from_utf8(help.stdout).unwrap();
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let lines = lines.take_while(|line| !line.is_empty());
+    // What goes on in a second line is further to the right.
+    let lines = lines.filter_map(|line| line.strip_prefix("  "));
+    let names = lines.filter(|line| !line.starts_with(' '));
+    names
+        .filter_map(|line| words(line).next())
+        .filter(|name| *name != "help")
+        .map(|name| format!("{command} {name}").trim().to_string())
+        .collect()
+}
+
+#[test]
+fn every_command_has_a_table() {
+    let tables = [
+        include_str!("directions.rs"),
+        include_str!("measures.rs"),
+        include_str!("networks.rs"),
+        include_str!("pictures.rs"),
+        include_str!("projections.rs"),
+        include_str!("speed.rs"),
+        include_str!("training.rs"),
+        include_str!("videos.rs"),
+    ];
+    let mut commands = commands_of("");
+    assert!(commands.len() > 10, "{commands:?}");
+    while let Some(command) = commands.pop() {
+        let parts = commands_of(&command);
+        let table = format!("assert_refused(\n        \"{command}\",");
+        let has_one = tables.iter().any(|tables| tables.contains(&table));
+        assert!(has_one || !parts.is_empty(), "no table for {command}");
+        commands.extend(parts);
     }
 }
 
