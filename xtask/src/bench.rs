@@ -14,6 +14,7 @@ use anyhow::{Result, ensure};
 use stylegan_trainer::MemoryMeter;
 
 use crate::device::DeviceChoice;
+use crate::files::check_file;
 use crate::precision::PrecisionChoice;
 use crate::print_result;
 use crate::progress::Terminal;
@@ -177,6 +178,9 @@ fn measure(
 ) -> Result<()> {
     let config = network.config(kind)?;
     let device = args.device.open("bench")?;
+    if let Some(path) = &args.export {
+        check_file("--export", path)?;
+    }
     let mut work = work::new(kind, &config, &device, precision)?;
     if let Some(path) = &args.export {
         work.export(path)?;

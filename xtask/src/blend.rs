@@ -11,7 +11,7 @@ use stylegan_import::{Family, Format, Imported, Network};
 use stylegan_synthesis::GeneratorConfig;
 use stylegan_trainer::TrainedGenerator;
 
-use crate::convert::{check_output, format_of, write};
+use crate::convert::{check_replaced, format_of, write, wrong_name};
 use crate::files::{self, check_file};
 use crate::network;
 use crate::pictures::{Latent, PictureMaker, Shot, Trained};
@@ -77,8 +77,8 @@ pub struct Args {
 
 /// Runs `blend`.
 pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
-    let format = format_of(&args.out)?;
-    let replaces = check_output(&args.out, args.force)?;
+    let format = format_of(&args.out).with_context(|| wrong_name(&args.out))?;
+    let replaces = check_replaced(&args.out, args.force)?;
     let preview = args.preview.as_deref();
     let preview_format = preview.map(picture_format).transpose()?;
     let low = generator(&args.low, terminal)?;
@@ -194,7 +194,7 @@ fn preview_of(
             let latent = Latent::from_seed(seeds[number], maker)?;
             Ok(Shot {
                 ws: maker.ws(&latent)?,
-                noise_seed: latent.noise_seed,
+                noise: latent.noise.clone(),
             })
         };
         maker.pictures(seeds.len(), shot, |_, picture| Ok(sheet.push(&picture)?))?;

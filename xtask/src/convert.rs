@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use stylegan_import::{ImportError, Imported, export_rosinality, export_safetensors};
 
+use crate::files::check_output;
 use crate::inspect::{networks, thousands};
 use crate::progress::Terminal;
 use crate::{network, print_result};
@@ -96,9 +97,12 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     let out = &args.output;
     let format = match args.format {
         Some(format) => format,
-        None => format_of(out)?,
+        None => format_of(out).with_context(|| {
+            let formats = "--format safetensors or --format rosinality";
+            format!("{}; for another name, add {formats}", wrong_name(out))
+        })?,
     };
-    let replaces = check_output(out, args.force)?;
+    let replaces = check_replaced(out, args.force)?;
     let (_, mut file) = network::import(&args.input, terminal)?;
     choose(&args.only, &mut file)?;
     let mut notes = file.notes.clone();
@@ -121,8 +125,8 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
 }
 
 /// A file is replaced only where that was asked for; whether there is one.
-pub fn check_output(out: &Path, force: bool) -> Result<bool> {
-    ensure!(!out.is_dir(), "{}: is a folder; name a file", out.display());
+pub fn check_replaced(out: &Path, force: bool) -> Result<bool> {
+    check_output(out)?;
     let replaces = out.exists();
     ensure!(
         force || !replaces,
@@ -145,17 +149,21 @@ pub fn write(file: &Imported, format: Format, out: &Path) -> Result<Vec<String>>
     }
 }
 
-/// The format of a file by its name.
-pub fn format_of(out: &Path) -> Result<Format> {
+/// The format of a file by its name, where it says one.
+pub fn format_of(out: &Path) -> Option<Format> {
     match out.extension().and_then(|extension| extension.to_str()) {
-        Some("safetensors") => Ok(Format::Safetensors),
-        Some("pt") => Ok(Format::Rosinality),
-        _ => bail!(
-            "{}: expected a name that ends in .safetensors or .pt; for another name, add --format \
-             safetensors or --format rosinality",
-            out.display()
-        ),
+        Some("safetensors") => Some(Format::Safetensors),
+        Some("pt") => Some(Format::Rosinality),
+        _ => None,
     }
+}
+
+/// What is wrong with a name that says no format.
+pub fn wrong_name(out: &Path) -> String {
+    format!(
+        "{}: expected a name that ends in .safetensors or .pt",
+        out.display()
+    )
 }
 
 /// Removes the networks that aren't wanted, and what is said of them.
@@ -193,6 +201,6 @@ fn with_advice(error: ImportError, file: &Imported) -> anyhow::Error {
             let only = others.join(",");
             anyhow::anyhow!("{error}; leave it out with --only {only}")
         }
-        _ => anyhow::anyhow!("{error}; --format safetensors has a place for it"),
+        _ => anyhow::anyhow!("{error}; a .safetensors file has a place for it"),
     }
 }

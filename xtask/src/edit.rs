@@ -2,23 +2,24 @@
 
 mod apply;
 mod boundary;
+mod chosen;
 mod factorize;
 mod labels;
 mod pca;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, ensure};
 use candle_core::{DType, Tensor};
-use stylegan_edit::{Directions, WStatistics};
+use stylegan_edit::{Direction, Directions, EditError, NetworkKind, WStatistics};
 use stylegan_mapping::latents;
 
-use crate::files;
-use crate::pictures::Trained;
+use crate::files::{self, check_file};
+use crate::pictures::{Trained, TrainedArgs};
 use crate::progress::Terminal;
 use crate::styles::{Styles, all_layers};
 
-pub use apply::chosen;
+pub use chosen::{Chosen, DirectionArgs, UnitArg};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,7 +57,7 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     }
 }
 
-/// What the commands that find directions share.
+/// What the commands share that find several directions at once.
 #[derive(Debug, clap::Args)]
 struct FoundArgs {
     /// File for the directions, a safetensors file
@@ -71,6 +72,40 @@ struct FoundArgs {
     /// those of all classes in turn, or of --class
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     samples: u32,
+
+    /// Layers that the directions are for, which edit apply changes unless told otherwise: coarse, middle, fine,
+    /// several of them such as coarse,middle, or numbers of layers such as 0-5 [default: all]
+    #[arg(long, value_name = "LAYERS")]
+    layers: Option<Styles>,
+
+    #[command(flatten)]
+    trained: TrainedArgs,
+}
+
+impl FoundArgs {
+    /// The network and the layers, once it is known that there is a place for the file.
+    fn open(&self, terminal: &Terminal) -> Result<(Trained, Vec<usize>)> {
+        check_file("--out", &self.out)?;
+        let trained = self.trained.open("edit", terminal)?;
+        let layers = chosen_layers(self.layers.as_ref(), &trained)?;
+        Ok((trained, layers))
+    }
+
+    /// Writes what was found in a network.
+    fn write(&self, found: Vec<Direction>, trained: &Trained, terminal: &Terminal) -> Result<()> {
+        let kind = NetworkKind::of(&trained.generator.config);
+        write(&Directions::new(kind, found)?, &self.out, terminal)
+    }
+}
+
+/// Names the option that is wrong.
+fn with_option(error: EditError) -> anyhow::Error {
+    match error {
+        EditError::Count { count, w_dim } => {
+            anyhow!("--count {count}: w has {w_dim} dimensions; ask for 1 to {w_dim}")
+        }
+        error => error.into(),
+    }
 }
 
 /// The layers that an option names, or all.
@@ -85,7 +120,7 @@ fn chosen_layers(styles: Option<&Styles>, trained: &Trained) -> Result<Vec<usize
 /// How the w of the seeds from 0 on are spread.
 pub fn w_statistics(trained: &Trained, samples: u32, terminal: &Terminal) -> Result<WStatistics> {
     const BATCH: usize = 256;
-    anyhow::ensure!(
+    ensure!(
         (2..=10_000_000).contains(&samples),
         "--samples {samples}: must be from 2 to 10000000"
     );

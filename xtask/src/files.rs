@@ -9,20 +9,28 @@ use crate::progress::Terminal;
 
 /// The folder of a file that an option names must be there, before the work for it begins.
 pub fn check_file(option: &str, file: &Path) -> Result<()> {
+    check(&format!("{option} {}", file.display()), file)
+}
+
+/// [`check_file`] of a file that is no option's.
+pub fn check_output(file: &Path) -> Result<()> {
+    check(&file.display().to_string(), file)
+}
+
+/// `name` is what a user knows the file by.
+fn check(name: &str, file: &Path) -> Result<()> {
     let folder = file
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
         bail!(
-            "{option} {}: there is no folder {}; make it first",
-            file.display(),
+            "{name}: there is no folder {}; make it first",
             folder.display()
         )
     }
     ensure!(
         !file.is_dir(),
-        "{option} {}: is a folder; give the name of a file",
-        file.display()
+        "{name}: is a folder; give the name of a file"
     );
     Ok(())
 }

@@ -15,7 +15,7 @@ Examples:
     cargo xtask generate --network runs/00000-portraits-auto-batch16 --seeds 0-15,85 --trunc 0.7 \\
         --outdir out --grid 6x3
   The picture that a projection has found, as a JPEG:
-    cargo xtask generate --network ffhq.pkl --latents projected_w.npz --format jpeg
+    cargo xtask generate --network ffhq.pkl --latents projected.safetensors --format jpeg
 
 Every picture is written as seedNNNN.png, of files as latentNNNN.png, the grid as grid.png. The same
 seed gives the same latent as the public StyleGAN tools. Existing pictures of these names are
@@ -78,7 +78,7 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     let shot = |number: usize| {
         Ok(Shot {
             ws: ws[number].clone(),
-            noise_seed: latents[number].noise_seed,
+            noise: latents[number].noise.clone(),
         })
     };
     maker.pictures(ws.len(), shot, |number, picture| {

@@ -6,7 +6,9 @@ use anyhow::{Result, bail, ensure};
 use candle_core::Tensor;
 use stylegan_mapping::walk::{self, Geometry, Walk};
 
-use crate::pictures::{Latent, LatentArgs, NetworkArgs, PictureMaker, Shot, Space, VideoArgs};
+use crate::pictures::{
+    Latent, LatentArgs, NetworkArgs, PictureMaker, PictureNoise, Shot, Space, VideoArgs,
+};
 use crate::progress::Terminal;
 use crate::seeds::{GridSize, Numbers};
 
@@ -215,7 +217,7 @@ fn keyframes<'a>(
 /// What one cell of the video shows.
 struct CellWalk {
     way: Way,
-    noise_seed: u32,
+    noise: PictureNoise,
 }
 
 enum Way {
@@ -268,7 +270,7 @@ impl CellWalk {
         };
         Ok(Self {
             way,
-            noise_seed: keyframes[0].latent.noise_seed,
+            noise: keyframes[0].latent.noise.clone(),
         })
     }
 
@@ -292,7 +294,7 @@ impl CellWalk {
         };
         Ok(Shot {
             ws,
-            noise_seed: self.noise_seed,
+            noise: self.noise.clone(),
         })
     }
 }

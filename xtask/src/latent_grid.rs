@@ -5,13 +5,16 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Tensor;
+use stylegan_edit::{Direction, Unit};
 use stylegan_mapping::walk::{Geometry, Interpolation, Walk};
 
+use crate::edit::{Chosen, UnitArg};
 use crate::pictures::{
     FormatArg, Latent, LatentArgs, NetworkArgs, PictureFolder, PictureMaker, SaveW, Shot, Space,
 };
 use crate::progress::Terminal;
 use crate::seeds::GridSize;
+use crate::styles::Styles;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,6 +22,8 @@ Examples:
     cargo xtask latent-grid --network runs/00000-portraits-auto-batch16 --seeds 85,100,75,458 --trunc 0.7
   One picture in the middle, changed towards and away from two others:
     cargo xtask latent-grid --network ffhq.pkl --seeds 85,100,75 --x -1:1 --y -1:1
+  One picture, changed in two directions that edit factorize has found:
+    cargo xtask latent-grid --network ffhq.pkl --seeds 85 --directions sefa.safetensors --only sefa1,sefa6
 
 grid.png has all pictures side by side. Every picture is also written as ROW-COLUMN.png, counted from
 0-0 at the left top. Existing pictures of these names are replaced.";
@@ -27,8 +32,8 @@ grid.png has all pictures side by side. Every picture is also written as ROW-COL
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Four pictures for the corners (left top, right top, left bottom, right bottom), or three for the
-    /// middle and what it changes towards (to the right, down)
+    /// Four pictures for the corners (left top, right top, left bottom, right bottom), three for the middle and
+    /// what it changes towards (to the right, down), or one that --directions change
     #[command(flatten)]
     latents: LatentArgs,
 
@@ -36,7 +41,8 @@ pub struct Args {
     #[arg(long, value_name = "SPACE", default_value = "w")]
     space: Space,
 
-    /// How far the pictures go to the right [default: 0:1 for corners, -1:1 for three pictures]
+    /// How far the pictures go to the right
+    /// [default: 0:1 for corners, -1:1 for three pictures, -3:3 with --directions]
     #[arg(long, value_name = "FROM:TO", allow_hyphen_values = true)]
     x: Option<Range>,
 
@@ -59,7 +65,65 @@ pub struct Args {
     save_w: SaveW,
 
     #[command(flatten)]
+    directions: TwoDirections,
+
+    #[command(flatten)]
     network: NetworkArgs,
+}
+
+/// What changes to the right and down, in the place of other pictures.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Directions")]
+struct TwoDirections {
+    /// File of directions that edit factorize, edit pca or edit boundary wrote; two of them change the one picture
+    /// that is given, with the strengths of --x and --y
+    #[arg(long, value_name = "FILE", conflicts_with = "space")]
+    directions: Option<PathBuf>,
+
+    /// The direction to the right and the one down, such as sefa1,sefa6 [default: the first two of the file]
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        requires = "directions"
+    )]
+    only: Vec<String>,
+
+    /// What a strength of 1 is
+    #[arg(
+        long,
+        value_name = "UNIT",
+        default_value = "sigma",
+        requires = "directions"
+    )]
+    unit: UnitArg,
+
+    /// Layers to change: coarse, middle, fine, several of them such as coarse,middle, or numbers of layers such
+    /// as 0-5 [default: those that each direction was found in]
+    #[arg(long, value_name = "LAYERS", requires = "directions")]
+    layers: Option<Styles>,
+}
+
+impl TwoDirections {
+    /// The directions of the option, before there is a network.
+    fn read(&self) -> Result<Option<Chosen<'_>>> {
+        let Some(path) = &self.directions else {
+            return Ok(None);
+        };
+        ensure!(
+            matches!(self.only.len(), 0 | 2),
+            "--only: expected two directions, the one to the right and the one down, found {}",
+            self.only.len()
+        );
+        let chosen = Chosen::read(path, &self.only, self.layers.as_ref())?;
+        ensure!(
+            chosen.names().len() >= 2,
+            "--directions {}: expected two directions or more, found {}; edit boundary --append adds to the file",
+            path.display(),
+            chosen.names().join(", ")
+        );
+        Ok(Some(chosen))
+    }
 }
 
 /// From the first to the last column or row.
@@ -99,12 +163,16 @@ impl Range {
 /// Runs `latent-grid`.
 pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     args.save_w.check()?;
-    if let Some(count) = args.latents.seeds() {
-        check_count(count)?;
-    }
+    let directions = args.directions.read()?;
+    let check_count = |count| check_count(count, directions.is_some());
+    args.latents.seeds().map_or(Ok(()), check_count)?;
     let maker = args.network.open("latent-grid", terminal)?;
     let latents = args.latents.read(&maker)?;
-    let plane = Plane::new(args, &latents, &maker)?;
+    check_count(latents.len())?;
+    let plane = match directions {
+        Some(directions) => Plane::of_directions(args, directions, &latents[0], &maker)?,
+        None => Plane::new(args, &latents, &maker)?,
+    };
     let [x, y] = [args.x, args.y].map(|range| range.unwrap_or(plane.usual_range()));
     plane.check_range("--x", x)?;
     plane.check_range("--y", y)?;
@@ -121,7 +189,7 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         Ok(Shot {
             ws: ws[number].clone(),
             // The detail is the same everywhere.
-            noise_seed: latents[0].noise_seed,
+            noise: latents[0].noise.clone(),
         })
     };
     maker.pictures(ws.len(), shot, |number, picture| {
@@ -133,11 +201,15 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     args.save_w.write(&ws, terminal)
 }
 
-fn check_count(count: usize) -> Result<()> {
+fn check_count(count: usize, has_directions: bool) -> Result<()> {
     ensure!(
-        count == 3 || count == 4,
-        "expected 4 pictures for the corners, or 3 for the middle and two that it changes towards, \
-         found {count}"
+        !has_directions || count == 1,
+        "--directions: expected 1 picture to change, found {count}"
+    );
+    ensure!(
+        has_directions || count == 3 || count == 4,
+        "expected 4 pictures for the corners, 3 for the middle and two that it changes towards, or 1 \
+         with --directions, found {count}"
     );
     Ok(())
 }
@@ -150,11 +222,16 @@ enum Plane {
     CornersOnSphere([Walk; 2]),
     /// ws at (0, 0), (1, 0) and (0, 1).
     Axes([Tensor; 3]),
+    /// ws at (0, 0), and what changes them to the right and down.
+    Directions {
+        ws: Tensor,
+        axes: [Direction; 2],
+        unit: Unit,
+    },
 }
 
 impl Plane {
     fn new(args: &Args, latents: &[Latent], maker: &PictureMaker) -> Result<Self> {
-        check_count(latents.len())?;
         if args.space == Space::Z {
             return Self::on_sphere(latents);
         }
@@ -166,6 +243,25 @@ impl Plane {
                 Ok(axes) => Ok(Self::Axes(axes)),
                 Err(ws) => bail!("expected 3 or 4 pictures, found {}", ws.len()),
             },
+        }
+    }
+
+    /// The first two of the directions.
+    fn of_directions(
+        args: &Args,
+        directions: Chosen,
+        latent: &Latent,
+        maker: &PictureMaker,
+    ) -> Result<Self> {
+        let mut directions = directions.for_network(maker.trained())?;
+        directions.truncate(2);
+        match <[Direction; 2]>::try_from(directions) {
+            Ok(axes) => Ok(Self::Directions {
+                ws: maker.ws(latent)?,
+                axes,
+                unit: args.directions.unit.into(),
+            }),
+            Err(found) => bail!("expected 2 directions, found {}", found.len()),
         }
     }
 
@@ -187,6 +283,7 @@ impl Plane {
         let (from, to) = match self {
             Self::Corners(_) | Self::CornersOnSphere(_) => (0., 1.),
             Self::Axes(_) => (-1., 1.),
+            Self::Directions { .. } => (-3., 3.),
         };
         Range { from, to }
     }
@@ -217,6 +314,11 @@ impl Plane {
             Self::Axes([origin, right, down]) => {
                 let step = |end: &Tensor, part: f64| (end - origin)? * part;
                 Ok(((origin + step(right, x)?)? + step(down, y)?)?)
+            }
+            Self::Directions { ws, axes, unit } => {
+                let [right, down] = axes;
+                let ws = right.apply(ws, x, *unit, &right.layers)?;
+                Ok(down.apply(&ws, y, *unit, &down.layers)?)
             }
         }
     }

@@ -32,12 +32,14 @@ mod styles;
 mod train;
 mod truncation;
 
+use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::num::NonZero;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use clap::error::{ContextKind, ErrorKind};
 use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
@@ -85,7 +87,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| in_plain_words(error).exit());
     let threads = cli.threads.unwrap_or_else(cores);
     // SAFETY: reading the arguments starts no thread, and nothing else ran before.
     unsafe { process::tune(threads) };
@@ -97,6 +99,24 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What libraries say of text that is no number or no truth value isn't for users.
+fn in_plain_words(error: clap::Error) -> clap::Error {
+    let reason = error.source().map(ToString::to_string);
+    let expected = match reason.as_deref() {
+        Some("invalid digit found in string") => "expected a whole number, 0 or more",
+        Some("invalid float literal") => "expected a number, such as 0.5",
+        Some("value was not a boolean") => "expected true or false",
+        Some("number too large to fit in target type") => "is more than this program counts to",
+        _ => return error,
+    };
+    let part = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
+    let [argument, value] = [ContextKind::InvalidArg, ContextKind::InvalidValue].map(part);
+    let message = format!(
+        "invalid value '{value}' for '{argument}': {expected}\n\nFor more information, try '--help'.\n"
+    );
+    clap::Error::raw(ErrorKind::ValueValidation, message)
 }
 
 fn run(cli: &Cli, threads: usize, terminal: &Terminal) -> Result<()> {

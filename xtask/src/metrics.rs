@@ -6,10 +6,10 @@ pub mod feature_maps;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use candle_core::{Device, Tensor};
 use serde_json::json;
-use stylegan_data::{Dataset, DatasetOptions};
+use stylegan_data::{DataError, Dataset, DatasetOptions};
 use stylegan_mapping::latents;
 use stylegan_metrics::{PictureSet, SlicedWasserstein, layout_distance, sliced_wasserstein};
 use stylegan_synthesis::NoiseMode;
@@ -160,17 +160,21 @@ fn dataset_and_network(
         network.display()
     ));
     let chosen = PictureSet::from_dataset(&reals, count)?;
-    let fakes = generate(&generator, &reals, count, &device)?;
+    let fakes = generate(&generator, &reals, count, &device, terminal)?;
     Ok([chosen, fakes])
 }
 
 fn open(path: Option<&Path>, resolution: Option<usize>, cond: bool) -> Result<Dataset> {
-    Ok(Dataset::open(&DatasetOptions {
+    let opened = Dataset::open(&DatasetOptions {
         path: path.map(Path::to_path_buf),
         resolution,
         cond,
         ..DatasetOptions::default()
-    })?)
+    });
+    opened.map_err(|error| match error {
+        DataError::InvalidResolution { .. } => anyhow!("--{error}"),
+        error => error.into(),
+    })
 }
 
 /// The number of pictures of each set, from `--count` or a default that may be more than there are.
@@ -202,6 +206,7 @@ fn generate(
     reals: &Dataset,
     count: usize,
     device: &Device,
+    terminal: &Terminal,
 ) -> Result<PictureSet> {
     let config = &generator.config;
     ensure!(
@@ -211,6 +216,7 @@ fn generate(
         reals.label_dim()
     );
     let mut fakes = PictureSet::new(config.synthesis.img_channels, reals.resolution())?;
+    let bar = terminal.bar(count.div_ceil(BATCH), "batches of pictures");
     for first in (0..count).step_by(BATCH) {
         let numbers = first..count.min(first + BATCH);
         let seeds: Vec<u32> = numbers
@@ -221,6 +227,7 @@ fn generate(
         let labels = labels(reals, numbers.map(|i| i * reals.len() / count), device)?;
         let network = &generator.network;
         fakes.push(&network.forward(&z, labels.as_ref(), 1.0, None, &mut NoiseMode::Const)?)?;
+        bar.advance();
     }
     Ok(fakes)
 }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device};
 use serde::Deserialize;
 use serde_json::Value;
+use stylegan_discriminator::{Discriminator, DiscriminatorConfig};
 use stylegan_import::{Imported, Network};
 use stylegan_synthesis::{GeneratorConfig, Layers, Synthesis};
 use stylegan_trainer::TrainedGenerator;
@@ -41,8 +42,42 @@ pub fn load(
     let source = Source::find(network, terminal)?;
     let generator = match is_training_checkpoint(&source.path)? {
         true => source.explain(TrainedGenerator::load(&source.path, device))?,
-        false => published(&source, device, terminal)?,
+        false => published(&source, &["g", "d"], device, terminal)?.0,
     };
+    prepared(generator, device, precision, terminal)
+}
+
+/// [`load`], and the discriminator that is in the file too, where there is one.
+pub fn load_with_discriminator(
+    network: &Path,
+    device: &Device,
+    precision: PrecisionChoice,
+    terminal: &Terminal,
+) -> Result<(TrainedGenerator, Option<Discriminator>)> {
+    let source = Source::find(network, terminal)?;
+    let (generator, discriminator) = match is_training_checkpoint(&source.path)? {
+        true => {
+            let both = TrainedGenerator::load_with_discriminator(&source.path, device);
+            let (generator, discriminator) = source.explain(both)?;
+            (generator, Some(discriminator))
+        }
+        false => {
+            let (generator, d) = published(&source, &["g"], device, terminal)?;
+            let d = d.map(|d| d.build(DType::F32, device)).transpose();
+            (generator, d.with_context(|| source.name())?)
+        }
+    };
+    let generator = prepared(generator, device, precision, terminal)?;
+    Ok((generator, discriminator))
+}
+
+/// A generator that computes with the numbers that were asked for; one that has not grown up says so.
+fn prepared(
+    generator: TrainedGenerator,
+    device: &Device,
+    precision: PrecisionChoice,
+    terminal: &Terminal,
+) -> Result<TrainedGenerator> {
     if precision == PrecisionChoice::Bf16 {
         ensure!(
             device.is_cpu(),
@@ -87,15 +122,19 @@ pub fn is_about(note: &str, network: &str) -> bool {
     name.is_some_and(|name| name.eq_ignore_ascii_case(network))
 }
 
-/// The generator of a file that no training of ours has written.
-fn published(source: &Source, device: &Device, terminal: &Terminal) -> Result<TrainedGenerator> {
+/// The generator of a file that no training of ours has written, and the discriminator beside it. Nothing is said of
+/// the networks that are `unused` where there is the generator's average.
+fn published(
+    source: &Source,
+    unused: &[&str],
+    device: &Device,
+    terminal: &Terminal,
+) -> Result<(TrainedGenerator, Option<Network<DiscriminatorConfig>>)> {
     let mut file = source.explain(stylegan_import::import(&source.path))?;
-    let unused = if file.g_ema.is_some() {
-        &["g", "d"][..]
-    } else {
-        &["d"]
+    let is_unused = |note: &&String| {
+        let mut names = unused.iter();
+        names.any(|name| is_about(note, name) && (*name != "g" || file.g_ema.is_some()))
     };
-    let is_unused = |note: &&String| unused.iter().any(|network| is_about(note, network));
     for note in file.notes.iter().filter(|note| !is_unused(note)) {
         terminal.line(&format!("note: {note}"));
     }
@@ -105,13 +144,15 @@ fn published(source: &Source, device: &Device, terminal: &Terminal) -> Result<Tr
             source.name()
         )
     };
+    let discriminator = file.d.take();
     drop(file);
     let in_file = || source.name();
     estimate_w_avg(&mut network, terminal).with_context(in_file)?;
-    Ok(TrainedGenerator {
+    let generator = TrainedGenerator {
         network: network.build(DType::F32, device).with_context(in_file)?,
         config: network.config,
-    })
+    };
+    Ok((generator, discriminator))
 }
 
 /// Gives a generator without an average w one, where it can have any.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::files::check_file;
 use crate::print_result;
 use crate::progress::Terminal;
 
@@ -73,12 +74,14 @@ struct FeatureMapsArgs {
 pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     match &args.figure {
         None => {
+            check_file("--out", &args.out)?;
             check_count("runs", args.runs.len(), canvas::HUES.len())?;
             args.runs.iter().try_for_each(|run| check_run(run))?;
             let svg = chart::draw(&stats::read(&args.runs)?)?;
             save(&svg, &args.out, terminal)
         }
         Some(Figure::FeatureMaps(args)) => {
+            check_file("--out", &args.out)?;
             check_count("networks", args.files.len(), feature_maps::MOST_NETWORKS)?;
             let svg = feature_maps::draw(&feature_maps::read(&args.files)?)?;
             save(&svg, &args.out, terminal)

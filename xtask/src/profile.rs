@@ -66,6 +66,7 @@ pub fn run(args: &Args, recorder: &Recorder, terminal: &Terminal) -> Result<()> 
     ensure!(args.runs > 0, "--runs 0: must be at least 1");
     let config = args.network.config(args.work)?;
     // Before the work: a path that can't be written to would waste it.
+    let replaces = args.trace.as_ref().is_some_and(|path| path.exists());
     let trace = match &args.trace {
         Some(path) => {
             let file = File::create(path)
@@ -97,6 +98,9 @@ pub fn run(args: &Args, recorder: &Recorder, terminal: &Terminal) -> Result<()> 
             "timeline: {} (open it at https://ui.perfetto.dev)",
             path.display()
         ));
+        if replaces {
+            terminal.line("note: replaced the file that was there before");
+        }
     }
     Ok(())
 }

@@ -13,10 +13,11 @@ use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
 use image::DynamicImage;
 use stylegan_data::{Mode, read_picture, to_tensor};
-use stylegan_projection::{ProjectionConfig, Projector};
+use stylegan_projection::{NoiseMaps, Projection, ProjectionConfig, Projector};
+use stylegan_synthesis::NoiseMap;
 
 use self::distance::{DistanceArgs, Measure};
-use self::output::{Film, Output};
+use self::output::{Film, Output, VIDEO};
 use self::search::SearchArgs;
 use crate::interrupt::stop_on_interrupt;
 use crate::pictures::{FormatArg, Trained, TrainedArgs, VideoArgs};
@@ -28,12 +29,13 @@ Examples:
     cargo xtask project --network ffhq.pkl --target photo.jpg --outdir out
   Closer to pictures that the network can't make, with LPIPS as the distance:
     cargo xtask project --network ffhq.pkl --target photo.jpg --space w+ --lpips vgg16.safetensors
-  The picture of what was found, with the network's own noise:
+  The picture that was found once more, and the same latent with the network's own noise:
+    cargo xtask generate --network ffhq.pkl --latents out/projected.safetensors
     cargo xtask generate --network ffhq.pkl --latents out/projected_w.npz
 
 Writes projected_w.npz (w [1, layers, w_dim], which the public tools read too),
-projected.safetensors (w, and the noise maps where they were optimised), target.png, proj.png,
-comparison.png (target and result side by side) and proj.mp4. Of several targets, each has a folder
+projected.safetensors (w, and the noise maps that the picture was found with unless they are the
+network's own), target.png, proj.png, comparison.png (target and result side by side) and proj.mp4. Of several targets, each has a folder
 of its own, named like the picture. Existing files of these names are replaced. Ctrl-C ends the
 search and writes what it has come to. docs/projection.md says how well it works, and how to make
 the file of --lpips.";
@@ -83,13 +85,18 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     args.search.check()?;
     args.distance.check()?;
     let folders = folders(&args.target, &args.outdir)?;
-    let trained = args.network.open("project", terminal)?;
+    if args.save_video {
+        let mut videos = folders.iter().map(|folder| folder.join(VIDEO));
+        videos.try_for_each(|video| args.video.check(&video))?;
+    }
+    let (trained, discriminator) = match args.distance.takes_discriminator() {
+        true => args.network.open_with_discriminator("project", terminal)?,
+        false => (args.network.open("project", terminal)?, None),
+    };
     let label = trained.label()?;
     let config = args.search.config(&trained.generator.config.synthesis)?;
     let targets = read_targets(&args.target, &trained)?;
-    let measure = args
-        .distance
-        .open(&args.network.network, &trained, terminal)?;
+    let measure = args.distance.open(discriminator, &trained, terminal)?;
     let stop = stop_on_interrupt(
         terminal,
         "stopping: writing what was found so far; Ctrl-C again ends at once, without writing",
@@ -157,7 +164,7 @@ impl Work<'_> {
         }
         drop(bar);
         let found = projector.projection()?;
-        let picture = output.write(target, &found)?;
+        let picture = output.write(target, &found, &self.maps(&found)?)?;
         let taken = match (found.history.len(), self.config.steps) {
             (taken, all) if taken < all => format!("{taken} of {all} steps"),
             (_, 1) => "1 step".to_string(),
@@ -173,6 +180,19 @@ impl Work<'_> {
             Some(film) => film.finish(self.terminal),
             None => Ok(()),
         }
+    }
+
+    /// The noise maps to keep with a latent, so that its picture can be made again: nothing but zeros where it was found
+    /// without noise, none where the noise is the network's own.
+    fn maps(&self, found: &Projection) -> Result<Vec<NoiseMap>> {
+        let NoiseMaps::None = self.config.noise_maps else {
+            return Ok(found.noise_maps.clone());
+        };
+        let mut maps = self.trained.generator.network.synthesis().noise_maps();
+        for NoiseMap { map, .. } in &mut maps {
+            *map = map.zeros_like()?;
+        }
+        Ok(maps)
     }
 }
 

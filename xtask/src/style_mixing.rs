@@ -8,8 +8,8 @@ use candle_core::Tensor;
 use stylegan_data::grid::{Place, Table};
 
 use crate::pictures::{
-    FormatArg, Latent, NetworkArgs, PictureFolder, PictureMaker, Shot, Sources, Space,
-    check_options,
+    FormatArg, Latent, NetworkArgs, PictureFolder, PictureMaker, PictureNoise, Shot, Sources,
+    Space, check_options,
 };
 use crate::progress::Terminal;
 use crate::styles::{Band, Scale, Styles};
@@ -71,7 +71,7 @@ pub struct Args {
 /// A picture that others are made from.
 struct Source {
     name: String,
-    noise_seed: u32,
+    noise: PictureNoise,
     ws: Tensor,
 }
 
@@ -93,7 +93,7 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
             Ok(Source {
                 ws: maker.ws(&latent)?,
                 name: latent.name,
-                noise_seed: latent.noise_seed,
+                noise: latent.noise,
             })
         };
         latents.into_iter().map(source).collect::<Result<Vec<_>>>()
@@ -157,7 +157,7 @@ impl Figure {
 
     fn add_source(&mut self, place: Place, source: &Source) -> Result<()> {
         let name = format!("{0}-{0}", source.name);
-        self.add(place, name, source.noise_seed, || Ok(source.ws.clone()))
+        self.add(place, name, &source.noise, || Ok(source.ws.clone()))
     }
 
     /// Adds a picture of `a` with the styles of `b` at some layers; its noise is that of `a`.
@@ -174,7 +174,7 @@ impl Figure {
             Some(scale) => format!("{}-{}-{}", a.name, b.name, scale.name()),
             None => format!("{}-{}", a.name, b.name),
         };
-        self.add(place, name, a.noise_seed, || mix(&a.ws, &b.ws, layers))
+        self.add(place, name, &a.noise, || mix(&a.ws, &b.ws, layers))
     }
 
     /// Adds the picture of that name, where there is none yet, and the place that shows it.
@@ -182,7 +182,7 @@ impl Figure {
         &mut self,
         place: Place,
         name: String,
-        noise_seed: u32,
+        noise: &PictureNoise,
         ws: impl FnOnce() -> Result<Tensor>,
     ) -> Result<()> {
         if let Some(&number) = self.by_name.get(&name) {
@@ -191,7 +191,7 @@ impl Figure {
         }
         let shot = Shot {
             ws: ws()?,
-            noise_seed,
+            noise: noise.clone(),
         };
         self.by_name.insert(name.clone(), self.pictures.len());
         self.pictures.push(Picture {

@@ -77,7 +77,7 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         let (row, column) = (number / columns, number % columns);
         Ok(Shot {
             ws: truncated(&ws[row], psis[column], args, &maker)?,
-            noise_seed: latents[row].noise_seed,
+            noise: latents[row].noise.clone(),
         })
     };
     maker.pictures(columns * ws.len(), shot, |number, picture| {

@@ -135,7 +135,7 @@ pub enum DataError {
     },
     /// Labels were asked for, but there is no `dataset.json`.
     #[error(
-        "{file}: not found, but labels were asked for (--cond); add it as {{\"labels\": [[\"FILE\", CLASS], ...]}} or train without labels"
+        "{file}: not found, but labels are needed (--cond, or a network that was trained with labels); add it as {{\"labels\": [[\"FILE\", CLASS], ...]}}"
     )]
     NoLabels {
         /// Where the labels were expected.

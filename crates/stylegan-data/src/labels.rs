@@ -45,7 +45,7 @@ impl Labels {
         })?;
         let entries = document
             .labels
-            .ok_or("\"labels\" is missing or null, but labels were asked for (--cond); fill it or train without labels")?;
+            .ok_or("\"labels\" is missing or null, but labels are needed (--cond, or a network that was trained with labels); fill it")?;
         let positions: HashMap<&str, usize> = names
             .iter()
             .enumerate()
@@ -262,7 +262,7 @@ mod tests {
             ),
             (
                 r#"{"labels": null}"#,
-                r#""labels" is missing or null, but labels were asked for (--cond)"#,
+                r#""labels" is missing or null, but labels are needed (--cond, or a network"#,
             ),
             (
                 r#"{"labels": ["#,

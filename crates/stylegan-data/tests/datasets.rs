@@ -389,7 +389,7 @@ fn labels_that_are_asked_for_must_be_there_and_match() {
     let plain = files([("a.png", png(8, 8, 1))]);
     let found = message(&plain, cond);
     assert!(
-        found.contains("dataset.json: not found, but labels were asked for (--cond)"),
+        found.contains("dataset.json: not found, but labels are needed (--cond, or a network that was trained with labels)"),
         "{found}"
     );
     assert_eq!(

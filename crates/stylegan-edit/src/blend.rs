@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 use serde_json::Value;
 use stylegan_checkpoint::is_buffer;
-use stylegan_import::{Network, Tensors};
+use stylegan_import::{Family, Network, Tensors};
 use stylegan_synthesis::{GeneratorConfig, SynthesisConfig};
 
 use crate::error::{EditError, Result};
@@ -137,6 +137,14 @@ fn differences(
     low: &Network<GeneratorConfig>,
     high: &Network<GeneratorConfig>,
 ) -> Result<Vec<String>> {
+    let families = [low, high].map(|network| Family::of(&network.config));
+    if families[0] != families[1] {
+        // Everything else differs with it.
+        return Ok(vec![format!(
+            "family ({} and {})",
+            families[0], families[1]
+        )]);
+    }
     let mut found = Vec::new();
     let json =
         |config: &SynthesisConfig| serde_json::to_value(config).map_err(candle_core::Error::wrap);

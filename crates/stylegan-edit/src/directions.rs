@@ -6,7 +6,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
-use stylegan_checkpoint::Checkpoint;
+use stylegan_checkpoint::{Checkpoint, CheckpointError};
 use stylegan_import::Family;
 use stylegan_synthesis::GeneratorConfig;
 
@@ -177,11 +177,19 @@ impl Directions {
     /// Each names the file: there is none, it is damaged, or it holds something else.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let checkpoint = Checkpoint::read(path, &Device::Cpu)?;
+        let none = || EditError::NotDirections {
+            path: path.to_path_buf(),
+        };
+        let checkpoint = match Checkpoint::read(path, &Device::Cpu) {
+            Err(CheckpointError::NotFound { path }) => return Err(EditError::NotFound { path }),
+            Err(CheckpointError::NotACheckpoint { .. }) => return Err(none()),
+            Err(CheckpointError::Damaged { path, reason }) => {
+                return Err(EditError::Damaged { path, reason });
+            }
+            checkpoint => checkpoint?,
+        };
         if checkpoint.metadata.get("directions").is_none() {
-            return Err(EditError::NotDirections {
-                path: path.to_path_buf(),
-            });
+            return Err(none());
         }
         let Document {
             directions: Content { network, list },
@@ -306,7 +314,7 @@ mod tests {
         let name = path.display().to_string();
         assert_eq!(
             error(),
-            format!("{name}: no such checkpoint; check the path")
+            format!("{name}: no such file of directions; check the path")
         );
         Checkpoint::new(serde_json::json!({})).write(&path).unwrap();
         assert_eq!(

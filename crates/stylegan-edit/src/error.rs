@@ -141,7 +141,13 @@ pub enum EditError {
         /// All names.
         found: Vec<String>,
     },
-    /// A safetensors file of another kind.
+    /// There is no file.
+    #[error("{}: no such file of directions; check the path", .path.display())]
+    NotFound {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// A file of another kind.
     #[error("{}: not a file of directions; expected one that `edit factorize`, `edit pca` or `edit boundary` wrote", .path.display())]
     NotDirections {
         /// The file.

@@ -103,6 +103,14 @@ pub(crate) fn import(bytes: &[u8]) -> Result<Imported> {
     let failed = |source| ImportError::tensors("file", source);
     let path = Path::new("safetensors");
     let checkpoint = Checkpoint::from_bytes(bytes, path, &Device::Cpu).map_err(failed)?;
+    if checkpoint.metadata.get("config").is_none() {
+        let fields = checkpoint.metadata.as_object().into_iter().flatten();
+        let names: Vec<&str> = fields.map(|(name, _)| name.as_str()).collect();
+        return Err(ImportError::no_network(match names[..] {
+            [] => "an empty file of stylegan-rs".to_string(),
+            _ => format!("a file of stylegan-rs with {}", names.join(", ")),
+        }));
+    }
     let Document {
         format,
         config,

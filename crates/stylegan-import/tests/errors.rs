@@ -257,7 +257,7 @@ fn zip_archives_that_pytorch_does_not_write_are_errors() {
     check(vec![
         (
             zip(&[("a/b.txt", b"", Stored)]),
-            "expected a zip archive with an entry data.pkl, found none",
+            "expected a PyTorch file with an entry data.pkl, found a zip archive with a/b.txt only",
         ),
         (
             zip(&[

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use stylegan_data::{Dataset, DatasetOptions, is_valid_resolution};
+use stylegan_data::{DataError, Dataset, DatasetOptions, is_valid_resolution};
 use stylegan_losses::AdversarialLoss;
 
 use crate::error::{OptionError, TrainError};
@@ -187,16 +187,29 @@ impl DataOptions {
     /// Reads the pictures; `seed` chooses the subset.
     ///
     /// # Errors
-    /// [`TrainError::Data`] that names the file and the rule that it breaks.
+    /// [`TrainError::Data`] that names the file and the rule that it breaks; [`TrainError::Option`] for a subset that is
+    /// larger than the data.
     pub fn open(&self, seed: u64) -> Result<Dataset, TrainError> {
-        Ok(Dataset::open(&DatasetOptions {
+        let opened = Dataset::open(&DatasetOptions {
             path: self.path.clone(),
             resolution: self.resolution,
             cond: self.cond,
             mirror: self.mirror,
             subset: self.subset,
             seed,
-        })?)
+        });
+        opened.map_err(|error| match error {
+            DataError::InvalidSubset {
+                subset,
+                available,
+                dataset,
+            } => {
+                let range =
+                    format!("must be from 1 to {available}, the number of pictures in {dataset}");
+                OptionError::new("subset", subset, range).into()
+            }
+            error => error.into(),
+        })
     }
 
     /// A short name for the run folder: that of the folder or zip.

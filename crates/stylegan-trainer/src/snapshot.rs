@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stylegan_checkpoint::{Checkpoint, CheckpointError, ParamStore};
 use stylegan_data::Sampler;
+use stylegan_discriminator::{Discriminator, DiscriminatorConfig};
 use stylegan_ops::growing::Lod;
 use stylegan_synthesis::{Generator, GeneratorConfig};
 
@@ -14,7 +15,7 @@ use crate::error::TrainError;
 use crate::growing::GrowingConfig;
 use crate::recipe::Recipe;
 use crate::run_folder::{find_snapshot, previous_snapshot};
-use crate::state::{G_EMA, TrainingState};
+use crate::state::{D, G_EMA, TrainingState};
 
 /// The form of the checkpoints that this version writes, and the newest that it reads. It goes up when an
 /// older version couldn't read what a newer one writes. 2: networks of the first generation, and what their
@@ -64,6 +65,17 @@ struct GeneratorDocument {
 struct GeneratorPart {
     generator: GeneratorConfig,
     growing: Option<GrowingConfig>,
+}
+
+/// The part of the document that the discriminator needs.
+#[derive(Deserialize)]
+struct DiscriminatorDocument {
+    config: DiscriminatorPart,
+}
+
+#[derive(Deserialize)]
+struct DiscriminatorPart {
+    discriminator: DiscriminatorConfig,
 }
 
 /// How far the training had come, by which a growing network has a level of detail.
@@ -174,7 +186,31 @@ impl TrainedGenerator {
     /// There is no such file, or it isn't a training checkpoint, or it is damaged.
     pub fn load(file_or_run: &Path, device: &Device) -> Result<Self, TrainError> {
         let path = find_snapshot(file_or_run)?;
+        Self::from_checkpoint(&read_checkpoint(&path, device)?, device)
+    }
+
+    /// [`load`](Self::load), and the discriminator that was trained with it, at the same level of detail, from one
+    /// reading of the file.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    pub fn load_with_discriminator(
+        file_or_run: &Path,
+        device: &Device,
+    ) -> Result<(Self, Discriminator), TrainError> {
+        let path = find_snapshot(file_or_run)?;
         let checkpoint = read_checkpoint(&path, device)?;
+        let generator = Self::from_checkpoint(&checkpoint, device)?;
+        let DiscriminatorDocument { config } = checkpoint.metadata_as()?;
+        let config = config.discriminator;
+        let weights =
+            checkpoint.load_network(D, DType::F32, device, |vb| Discriminator::new(&config, vb))?;
+        let discriminator = Discriminator::new(&config, weights.frozen_var_builder())?;
+        let discriminator = discriminator.at_lod(generator.network.lod())?;
+        Ok((generator, discriminator))
+    }
+
+    fn from_checkpoint(checkpoint: &Checkpoint, device: &Device) -> Result<Self, TrainError> {
         let document: GeneratorDocument = checkpoint.metadata_as()?;
         let lod = document.lod()?;
         let config = document.config.generator;
@@ -287,6 +323,11 @@ mod tests {
             let generator = TrainedGenerator::load(&path, &Device::Cpu).unwrap();
             let found = generator.network.lod().get();
             assert!((found - lod).abs() < 1e-9, "{found} at {images_seen}");
+            let (generator, discriminator) =
+                TrainedGenerator::load_with_discriminator(&path, &Device::Cpu).unwrap();
+            for lod in [generator.network.lod(), discriminator.lod()] {
+                assert_eq!(lod.get(), found);
+            }
             let state = Snapshot::read(&path, &Device::Cpu).unwrap().state;
             assert_eq!(state.position_at, position_at);
         }

@@ -14,7 +14,7 @@ use crate::config::TrainingConfig;
 use crate::transfer::Pretrained;
 
 const G: &str = "G.";
-const D: &str = "D.";
+pub(crate) const D: &str = "D.";
 /// The section of a checkpoint that holds the generator to make pictures with.
 pub(crate) const G_EMA: &str = "G_ema.";
 const G_ADAM: [&str; 2] = ["G_adam_m.", "G_adam_v."];

@@ -72,6 +72,21 @@ pub struct VideoOptions {
     pub scale: Option<u32>,
 }
 
+impl VideoOptions {
+    /// Checks that a video of that name can have these options; its format.
+    ///
+    /// # Errors
+    /// If the name says no format, or an option is out of its range or means nothing to the format.
+    pub fn check(&self, path: &Path) -> Result<VideoFormat, VideoError> {
+        let format = VideoFormat::of(path)?;
+        check(self, format).map_err(|reason| VideoError::Options {
+            path: path.to_path_buf(),
+            reason,
+        })?;
+        Ok(format)
+    }
+}
+
 impl Default for VideoOptions {
     fn default() -> Self {
         Self {
@@ -122,18 +137,18 @@ enum Coder {
 }
 
 impl VideoWriter {
-    /// Starts a video of the format that the name asks for; makes the folder for frames.
+    /// Starts a video of the format that the name asks for. Nothing is written yet; the folder for frames is made for the
+    /// first of them.
     ///
     /// # Errors
-    /// If the name says no format, its folder isn't there, an option is out of its range or means nothing to the
-    /// format, or the folder for frames can't be made.
+    /// If the name says no format, its folder isn't there, or an option is out of its range or means nothing to the
+    /// format.
     pub fn create(path: &Path, options: &VideoOptions) -> Result<Self, VideoError> {
-        let format = VideoFormat::of(path)?;
+        let format = options.check(path)?;
         let wrong = |reason: String| VideoError::Options {
             path: path.to_path_buf(),
             reason,
         };
-        check(options, format).map_err(wrong)?;
         let parent = path.parent().filter(|parent| *parent != Path::new(""));
         if let Some(parent) = parent
             && format != VideoFormat::Frames
@@ -147,11 +162,7 @@ impl VideoWriter {
             VideoFormat::Mp4 => Coder::Mp4(Box::new(Mp4::new(fps, quality).map_err(wrong)?)),
             VideoFormat::Webp => Coder::Webp(Box::new(Webp::new(fps, quality))),
             VideoFormat::Gif => Coder::Gif(Gif::new(fps, quality)),
-            VideoFormat::Frames => {
-                fs::create_dir_all(path)
-                    .map_err(|error| wrong(format!("cannot make the folder: {error}")))?;
-                Coder::Frames
-            }
+            VideoFormat::Frames => Coder::Frames,
         };
         Ok(Self {
             path: path.to_path_buf(),
@@ -185,6 +196,9 @@ impl VideoWriter {
             Coder::Webp(webp) => webp.add(&frame),
             Coder::Gif(gif) => gif.add(&frame),
             Coder::Frames => {
+                fs::create_dir_all(&self.path).map_err(|error| {
+                    self.wrong_frame(format!("cannot make the folder: {error}"))
+                })?;
                 let path = self.path.join(frame_name(self.frames));
                 self.replaced += usize::from(path.exists());
                 PictureFormat::Png.save(&frame.into(), &path)?;

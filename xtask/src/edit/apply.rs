@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
-use stylegan_edit::{Direction, Directions, NetworkKind, Unit};
+use stylegan_data::grid::Sheet;
+use stylegan_edit::{Direction, Unit};
 
+use super::{DirectionArgs, UnitArg};
 use crate::pictures::{
     FormatArg, Latent, LatentArgs, NetworkArgs, PictureFolder, PictureMaker, SaveW, Shot,
 };
 use crate::progress::Terminal;
 use crate::steps::Steps;
-use crate::styles::Styles;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,13 +32,8 @@ edited latents, row by row, so that generate or another edit can go on from ther
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// File of directions that edit factorize, edit pca or edit boundary wrote
-    #[arg(long, value_name = "FILE")]
-    directions: PathBuf,
-
-    /// Directions to apply, such as sefa0,sefa3 [default: all of the file]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    only: Vec<String>,
+    #[command(flatten)]
+    directions: DirectionArgs,
 
     /// Strengths from the left to the right: FROM:TO:COUNT, or numbers such as -2,0,2
     #[arg(
@@ -51,11 +47,6 @@ pub struct Args {
     /// What a strength of 1 is
     #[arg(long, value_name = "UNIT", default_value = "sigma")]
     unit: UnitArg,
-
-    /// Layers to change: coarse, middle, fine, several of them such as coarse,middle, or numbers of layers such
-    /// as 0-5 [default: those that the direction was found in]
-    #[arg(long, value_name = "LAYERS")]
-    layers: Option<Styles>,
 
     /// What the rows of a strip are
     #[arg(long, value_name = "ROWS", default_value = "latents")]
@@ -79,23 +70,6 @@ pub struct Args {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum UnitArg {
-    /// A standard deviation of w along the direction
-    Sigma,
-    /// A length of 1 in w, as in the code of SeFa
-    Length,
-}
-
-impl From<UnitArg> for Unit {
-    fn from(arg: UnitArg) -> Self {
-        match arg {
-            UnitArg::Sigma => Self::Sigma,
-            UnitArg::Length => Self::Length,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Rows {
     /// A strip for each direction
     Latents,
@@ -106,28 +80,26 @@ enum Rows {
 /// Runs `edit apply`.
 pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     args.save_w.check()?;
-    let directions = Directions::read(&args.directions)
-        .with_context(|| format!("--directions {}", args.directions.display()))?;
-    let chosen = chosen(&directions, &args.only)?;
+    let directions = args.directions.read()?;
     let maker = args.network.open("edit", terminal)?;
-    let kind = NetworkKind::of(&maker.trained().generator.config);
-    directions
-        .check_network(kind)
-        .with_context(|| format!("--directions {}", args.directions.display()))?;
-    let layers = match &args.layers {
-        Some(styles) => Some(styles.layers("--layers", maker.synthesis())?),
-        None => None,
-    };
+    let directions = directions.for_network(maker.trained())?;
     let latents = args.latents.read(&maker)?;
+    let rows = match args.rows {
+        Rows::Latents => latents.len(),
+        Rows::Directions => directions.len(),
+    };
+    // Before all the latents are edited.
+    let blank = maker.sheet(args.strengths.0.len(), rows);
+    let blank = blank.context("--strengths")?;
     let editor = Editor {
         maker: &maker,
         strengths: &args.strengths.0,
         unit: args.unit.into(),
-        layers,
+        blank,
     };
     let strips = match args.rows {
-        Rows::Latents => editor.by_direction(&chosen, &latents)?,
-        Rows::Directions => editor.by_latent(&chosen, &latents)?,
+        Rows::Latents => editor.by_direction(&directions, &latents)?,
+        Rows::Directions => editor.by_latent(&directions, &latents)?,
     };
     let mut folder = PictureFolder::create(&args.outdir, args.format)?;
     editor.draw(&strips, &mut folder)?;
@@ -135,18 +107,6 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     let shots = strips.into_iter().flat_map(|strip| strip.shots);
     let ws: Vec<Tensor> = shots.map(|shot| shot.ws).collect();
     args.save_w.write(&ws, terminal)
-}
-
-/// The directions of those names, or all.
-pub fn chosen<'a>(directions: &'a Directions, only: &[String]) -> Result<Vec<&'a Direction>> {
-    if only.is_empty() {
-        return Ok(directions.list().iter().collect());
-    }
-    let named = only.iter().map(|name| {
-        let found = directions.get(name);
-        found.with_context(|| format!("--only {name}"))
-    });
-    named.collect()
 }
 
 /// Pictures that become one: rows of rising strengths.
@@ -159,12 +119,13 @@ struct Editor<'a> {
     maker: &'a PictureMaker,
     strengths: &'a [f64],
     unit: Unit,
-    layers: Option<Vec<usize>>,
+    /// A strip without pictures.
+    blank: Sheet,
 }
 
 impl Editor<'_> {
-    fn by_direction(&self, directions: &[&Direction], latents: &[Latent]) -> Result<Vec<Strip>> {
-        let strip = |direction: &&Direction| {
+    fn by_direction(&self, directions: &[Direction], latents: &[Latent]) -> Result<Vec<Strip>> {
+        let strip = |direction: &Direction| {
             let mut shots = Vec::new();
             for latent in latents {
                 shots.extend(self.row(direction, latent)?);
@@ -175,7 +136,7 @@ impl Editor<'_> {
         directions.iter().map(strip).collect()
     }
 
-    fn by_latent(&self, directions: &[&Direction], latents: &[Latent]) -> Result<Vec<Strip>> {
+    fn by_latent(&self, directions: &[Direction], latents: &[Latent]) -> Result<Vec<Strip>> {
         let strip = |latent: &Latent| {
             let mut shots = Vec::new();
             for direction in directions {
@@ -190,11 +151,10 @@ impl Editor<'_> {
     /// One latent at all strengths; noise stays its own.
     fn row(&self, direction: &Direction, latent: &Latent) -> Result<Vec<Shot>> {
         let ws = self.maker.ws(latent)?;
-        let layers = self.layers.as_ref().unwrap_or(&direction.layers);
         let shot = |&strength: &f64| {
             Ok(Shot {
-                ws: direction.apply(&ws, strength, self.unit, layers)?,
-                noise_seed: latent.noise_seed,
+                ws: direction.apply(&ws, strength, self.unit, &direction.layers)?,
+                noise: latent.noise.clone(),
             })
         };
         self.strengths.iter().map(shot).collect()
@@ -202,17 +162,15 @@ impl Editor<'_> {
 
     /// Makes and saves the strips, each as soon as it is complete; all have the same size.
     fn draw(&self, strips: &[Strip], folder: &mut PictureFolder) -> Result<()> {
-        let columns = self.strengths.len();
         let per_strip = strips.first().map_or(0, |strip| strip.shots.len());
-        let blank = || self.maker.sheet(columns, per_strip / columns);
-        let mut sheet = blank()?;
+        let mut sheet = self.blank.clone();
         self.maker.pictures(
             strips.len() * per_strip,
             |number| Ok(strips[number / per_strip].shots[number % per_strip].clone()),
             |number, picture| {
                 sheet.push(&picture)?;
                 if (number + 1) % per_strip == 0 {
-                    let complete = std::mem::replace(&mut sheet, blank()?);
+                    let complete = std::mem::replace(&mut sheet, self.blank.clone());
                     folder.save(&complete.into_image(), &strips[number / per_strip].name)?;
                 }
                 Ok(())

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::Tensor;
 use stylegan_edit::{
-    BoundaryOptions, Direction, Directions, Method, NetworkKind, boundary, shared_w,
+    BoundaryOptions, Direction, Directions, EditError, Method, NetworkKind, boundary, shared_w,
 };
 
 use super::labels::{Labels, SEED};
@@ -112,7 +112,11 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         orthogonal_to: others.iter().collect(),
         ..BoundaryOptions::new(name, layers)
     };
-    let found = boundary(&Tensor::cat(&ws, 0)?, &sides, &options)?;
+    let found = boundary(&Tensor::cat(&ws, 0)?, &sides, &options);
+    let found = found.map_err(|error| match error {
+        EditError::OneSided { .. } => anyhow!("--labels {}: {error}", args.labels.display()),
+        error => error.into(),
+    })?;
     print_found(&found)?;
     list.push(found);
     write(&Directions::new(kind, list)?, &args.out, terminal)
@@ -151,10 +155,10 @@ fn latents(args: &Args, labels: &Labels, maker: &PictureMaker) -> Result<Vec<Lat
     };
     ensure!(
         latents.len() == labels.len(),
-        "--labels: {} has {} lines of labels, but there are {} latents; give a line for each",
+        "--labels {}: expected a line for each latent, {} in all, found {}",
         args.labels.display(),
-        labels.len(),
-        latents.len()
+        latents.len(),
+        labels.len()
     );
     Ok(latents)
 }

@@ -1,14 +1,11 @@
 //! `edit factorize`: closed-form factorization.
 
 use anyhow::Result;
-use stylegan_edit::{Directions, Factorization, Method, NetworkKind, Rows, factorize};
+use stylegan_edit::{Factorization, Method, Rows, factorize};
 
-use super::{FoundArgs, chosen_layers, percent, w_statistics, write};
-use crate::files::check_file;
-use crate::pictures::TrainedArgs;
+use super::{FoundArgs, percent, w_statistics, with_option};
 use crate::print_result;
 use crate::progress::Terminal;
-use crate::styles::Styles;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,28 +22,19 @@ strengths in edit apply.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    #[command(flatten)]
-    found: FoundArgs,
-
-    /// Layers whose styles are to change: coarse, middle, fine, several of them such as coarse,middle, or
-    /// numbers of layers such as 0-5 [default: all]
-    #[arg(long, value_name = "LAYERS")]
-    layers: Option<Styles>,
-
     /// Count every style alike, however strongly it responds to w, as the published code of SeFa does
     #[arg(long)]
     unit_rows: bool,
 
     #[command(flatten)]
-    trained: TrainedArgs,
+    found: FoundArgs,
 }
 
 /// Runs `edit factorize`.
 pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
-    check_file("--out", &args.found.out)?;
-    let trained = args.trained.open("edit", terminal)?;
+    let (trained, layers) = args.found.open(terminal)?;
     let options = Factorization {
-        layers: chosen_layers(args.layers.as_ref(), &trained)?,
+        layers,
         count: args.found.count,
         rows: match args.unit_rows {
             true => Rows::Unit,
@@ -54,7 +42,8 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         },
     };
     let w = w_statistics(&trained, args.found.samples, terminal)?;
-    let found = factorize(trained.generator.network.synthesis(), &options, &w)?;
+    let found = factorize(trained.generator.network.synthesis(), &options, &w);
+    let found = found.map_err(with_option)?;
     print_result(format_args!(
         "{:<10} {:>8} {:>9}",
         "direction", "share", "sigma"
@@ -68,6 +57,5 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
             ))?;
         }
     }
-    let kind = NetworkKind::of(&trained.generator.config);
-    write(&Directions::new(kind, found)?, &args.found.out, terminal)
+    args.found.write(found, &trained, terminal)
 }

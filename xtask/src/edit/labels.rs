@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::DType;
 use stylegan_checkpoint::arrays;
-use stylegan_edit::classes_of_scores;
+use stylegan_edit::{EditError, classes_of_scores};
 
 /// The column that says which seed a row is about.
 pub const SEED: &str = "seed";
@@ -25,6 +25,11 @@ impl Labels {
     /// Reads a column of a table, or an array of an .npy, .npz or .safetensors file; the only one beside `seed` where
     /// none is named.
     pub fn read(path: &Path, column: Option<&str>) -> Result<Self> {
+        ensure!(
+            path.is_file(),
+            "--labels {}: there is no such file",
+            path.display()
+        );
         let extension = path.extension().and_then(|extension| extension.to_str());
         let labels = match extension {
             Some("npy" | "npz" | "safetensors") => Self::from_arrays(path, column)?,
@@ -117,7 +122,13 @@ impl Labels {
             }
             (_, share) => {
                 let share = share.unwrap_or(SHARE);
-                classes_of_scores(&self.values, share).with_context(|| format!("--share {share}"))
+                let classes = classes_of_scores(&self.values, share);
+                classes.map_err(|error| match error {
+                    EditError::OutOfRange { expected, .. } => {
+                        anyhow!("--share {share}: expected {expected}")
+                    }
+                    error => error.into(),
+                })
             }
         }
     }
@@ -151,9 +162,8 @@ fn cell<T: std::str::FromStr>(
     line: usize,
 ) -> Result<T> {
     let text = record.get(column).unwrap_or("");
-    text.parse().map_err(|_| {
-        anyhow::anyhow!("line {line}, column {name}: expected a number, found {text:?}")
-    })
+    text.parse()
+        .map_err(|_| anyhow!("line {line}, column {name}: expected a number, found {text:?}"))
 }
 
 #[cfg(test)]
@@ -261,7 +271,7 @@ mod tests {
         );
         assert_eq!(
             classes("a\n1\n2\n3\n", Some(0.7)).unwrap_err(),
-            "--share 0.7: share: expected more than 0 and at most 0.5, found 0.7"
+            "--share 0.7: expected more than 0 and at most 0.5"
         );
     }
 }

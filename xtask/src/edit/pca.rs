@@ -1,14 +1,11 @@
 //! `edit pca`: principal components of w.
 
 use anyhow::{Result, ensure};
-use stylegan_edit::{Directions, Method, NetworkKind, principal_components};
+use stylegan_edit::{Method, principal_components};
 
-use super::{FoundArgs, chosen_layers, percent, w_statistics, write};
-use crate::files::check_file;
-use crate::pictures::TrainedArgs;
+use super::{FoundArgs, percent, w_statistics, with_option};
 use crate::print_result;
 use crate::progress::Terminal;
-use crate::styles::Styles;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,29 +23,18 @@ and along all so far (sum), and the standard deviation (sigma): the unit of stre
 pub struct Args {
     #[command(flatten)]
     found: FoundArgs,
-
-    /// Layers that edit apply changes unless told otherwise: coarse, middle, fine, several of them such as
-    /// coarse,middle, or numbers of layers such as 0-5 [default: all]
-    #[arg(long, value_name = "LAYERS")]
-    layers: Option<Styles>,
-
-    #[command(flatten)]
-    trained: TrainedArgs,
 }
 
 /// Runs `edit pca`.
 pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
-    check_file("--out", &args.found.out)?;
-    let trained = args.trained.open("edit", terminal)?;
-    let config = &trained.generator.config;
+    let (trained, layers) = args.found.open(terminal)?;
     ensure!(
-        config.mapping.num_layers > 0,
+        trained.generator.config.mapping.num_layers > 0,
         "the network has no mapping network: its w is the normalised z, as ProGAN's is, and varies alike \
          in all directions; give a StyleGAN or a StyleGAN2"
     );
-    let layers = chosen_layers(args.layers.as_ref(), &trained)?;
     let w = w_statistics(&trained, args.found.samples, terminal)?;
-    let found = principal_components(&w, &layers, args.found.count)?;
+    let found = principal_components(&w, &layers, args.found.count).map_err(with_option)?;
     let (name, share, sum, sigma) = ("direction", "share", "sum", "sigma");
     print_result(format_args!("{name:<10} {share:>8} {sum:>8} {sigma:>9}"))?;
     let mut sum = 0.;
@@ -60,6 +46,5 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
             print_result(format_args!("{name:<10} {share:>8} {sum:>8} {sigma:>9.4}"))?;
         }
     }
-    let kind = NetworkKind::of(config);
-    write(&Directions::new(kind, found)?, &args.found.out, terminal)
+    args.found.write(found, &trained, terminal)
 }

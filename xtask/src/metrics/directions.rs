@@ -1,21 +1,18 @@
 //! `metrics directions`: which factors of portraits directions move, how far, and what else with them.
 
-use std::path::PathBuf;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use candle_core::Tensor;
 use serde::Serialize;
-use stylegan_edit::{Direction, Directions, NetworkKind, Unit, random_directions};
+use stylegan_edit::{Direction, Unit, random_directions};
 use stylegan_metrics::{Effect, Factor, FactorReader, effects};
 
 use super::factors::{read, reader, reliable};
-use crate::edit::{chosen, w_statistics};
-use crate::pictures::{Latent, PictureMaker, Shot, TrainedArgs};
+use crate::edit::{DirectionArgs, w_statistics};
+use crate::pictures::{Latent, PictureMaker, PictureNoise, Shot, TrainedArgs};
 use crate::print_result;
 use crate::progress::Terminal;
 use crate::seeds::Seeds;
 use crate::steps::Steps;
-use crate::styles::Styles;
 
 /// Latents that say how far w spreads along random directions.
 const SAMPLES: u32 = 10_000;
@@ -42,13 +39,8 @@ The last line is the mean of directions that were drawn at random, for compariso
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// File of directions that edit factorize, edit pca or edit boundary wrote
-    #[arg(long, value_name = "FILE")]
-    directions: PathBuf,
-
-    /// Directions to measure, such as sefa0,sefa3 [default: all of the file]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    only: Vec<String>,
+    #[command(flatten)]
+    directions: DirectionArgs,
 
     /// Seeds of the pictures that are edited
     #[arg(long, value_name = "LIST", default_value = "0-63")]
@@ -62,11 +54,6 @@ pub struct Args {
         allow_hyphen_values = true
     )]
     strengths: Steps,
-
-    /// Layers to change: coarse, middle, fine, several of them such as coarse,middle, or numbers of layers such
-    /// as 0-5 [default: those that the direction was found in]
-    #[arg(long, value_name = "LAYERS")]
-    layers: Option<Styles>,
 
     /// Random directions to compare with, in the layers of the first direction
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -114,18 +101,12 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         strengths.iter().any(|strength| *strength != strengths[0]),
         "--strengths: effects are differences; give two strengths or more"
     );
-    let of_option = || format!("--directions {}", args.directions.display());
-    let file = Directions::read(&args.directions).with_context(of_option)?;
-    let chosen = chosen(&file, &args.only)?;
+    let directions = args.directions.read()?;
     let trained = args.trained.open("metrics", terminal)?;
-    let config = &trained.generator.config;
-    file.check_network(NetworkKind::of(config))
-        .with_context(of_option)?;
-    let layers = match &args.layers {
-        Some(styles) => Some(styles.layers("--layers", trained.generator.network.synthesis())?),
-        None => None,
-    };
-    let random = match chosen.first() {
+    let directions = directions.for_network(&trained)?;
+    // Before anything that takes a while.
+    trained.label()?;
+    let random = match directions.first() {
         Some(first) if args.random > 0 => {
             let w = w_statistics(&trained, SAMPLES, terminal)?;
             random_directions(&w, &first.layers, args.random, SEED)?
@@ -140,19 +121,19 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         reader: &reader,
         seeds: &args.seeds.0,
         strengths,
-        layers,
     };
-    let measured = chosen
-        .into_iter()
-        .map(|direction| measure.direction(direction));
-    let directions = measured.collect::<Result<_>>()?;
-    let measured = random.iter().map(|direction| measure.direction(direction));
+    let all = |directions: &[Direction]| {
+        let measured = directions
+            .iter()
+            .map(|direction| measure.direction(direction));
+        measured.collect::<Result<Vec<_>>>()
+    };
     let report = Report {
         factors: reader.factors().to_vec(),
         strengths: strengths.clone(),
         seeds: args.seeds.0.clone(),
-        directions,
-        random: measured.collect::<Result<_>>()?,
+        directions: all(&directions)?,
+        random: all(&random)?,
     };
     match args.json {
         true => print_result(serde_json::to_string(&report)?),
@@ -173,18 +154,16 @@ struct Measure<'a> {
     /// Of every seed.
     ws: Vec<Tensor>,
     strengths: &'a [f64],
-    layers: Option<Vec<usize>>,
 }
 
 impl Measure<'_> {
     fn direction(&self, direction: &Direction) -> Result<Measured> {
-        let layers = self.layers.as_ref().unwrap_or(&direction.layers);
         let count = self.strengths.len();
         let shot = |number: usize| {
             let (picture, strength) = (number / count, self.strengths[number % count]);
             Ok(Shot {
-                ws: direction.apply(&self.ws[picture], strength, Unit::Sigma, layers)?,
-                noise_seed: self.seeds[picture],
+                ws: direction.apply(&self.ws[picture], strength, Unit::Sigma, &direction.layers)?,
+                noise: PictureNoise::of_seed(self.seeds[picture]),
             })
         };
         let rows = read(self.maker, self.reader, self.ws.len() * count, shot)?;

@@ -46,6 +46,8 @@ pub struct Args {
 pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     check_file("--out", &args.out)?;
     let trained = args.trained.open("metrics", terminal)?;
+    // Before the reading is fitted, which takes a while.
+    trained.label()?;
     let maker = PictureMaker::plain(trained, terminal)?;
     let reader = reader(maker.synthesis().config(), terminal)?;
     let Seeds(seeds) = &args.seeds;
@@ -53,7 +55,7 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
         let latent = Latent::from_seed(seeds[number], &maker)?;
         Ok(Shot {
             ws: maker.ws(&latent)?,
-            noise_seed: latent.noise_seed,
+            noise: latent.noise.clone(),
         })
     };
     let rows = read(&maker, &reader, seeds.len(), shot)?;

@@ -11,7 +11,7 @@ use stylegan_mapping::latents;
 use stylegan_metrics::{FeatureMapStatistics, Quantiles, highest_peak, most_peaked_maps};
 use stylegan_synthesis::{FeatureMaps, NoiseMode, Synthesis};
 
-use crate::files::check_file;
+use crate::files::{self, check_file};
 use crate::network::Source;
 use crate::pictures::{Trained, TrainedArgs};
 use crate::print_result;
@@ -172,14 +172,17 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
     print_table(&report.layers)?;
     if let Some(path) = &args.out {
         let json = serde_json::to_string_pretty(&report)? + "\n";
-        fs::write(path, json).with_context(|| format!("--out {}", path.display()))?;
-        print_result(path.display())?;
+        files::write(path, terminal, |path| {
+            fs::write(path, json).with_context(|| format!("--out {}", path.display()))
+        })?;
     }
     if let Some(path) = &args.maps {
         let shown = ws.narrow(0, 0, SHOWN.min(seeds.len()))?;
         let (image, columns, rows) = show(&network, &shown)?;
-        PictureFormat::Png.save(&grid::to_image(&image, columns, rows)?, path)?;
-        print_result(path.display())?;
+        let image = grid::to_image(&image, columns, rows)?;
+        files::write(path, terminal, |path| {
+            Ok(PictureFormat::Png.save(&image, path)?)
+        })?;
     }
     Ok(())
 }

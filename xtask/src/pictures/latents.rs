@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
 use stylegan_checkpoint::arrays::{self, NamedArray};
 use stylegan_mapping::{broadcast, latents};
 
 use super::maker::PictureMaker;
+use super::noise::{self, PictureNoise};
+use crate::files::check_file;
 use crate::print_result;
 use crate::progress::Terminal;
 use crate::seeds::Seeds;
@@ -55,8 +57,7 @@ pub enum Space {
 pub struct Latent {
     /// `seed0085`, or `latent0002` of files: what its picture is called.
     pub name: String,
-    /// Where random noise is drawn from: the seed, or the number in the files.
-    pub noise_seed: u32,
+    pub noise: PictureNoise,
     pub(super) value: Value,
 }
 
@@ -83,7 +84,7 @@ impl Latent {
         let z_dim = trained.generator.config.z_dim;
         Ok(Self {
             name: format!("seed{seed:04}"),
-            noise_seed: seed,
+            noise: PictureNoise::of_seed(seed),
             value: Value::Z(latents::from_seeds(&[seed], z_dim, &trained.device)?),
         })
     }
@@ -172,7 +173,7 @@ impl Sources {
     }
 }
 
-/// All latents of files in their order.
+/// All latents of files in their order, with the noise maps of their files unless other noise was asked for.
 pub fn read_files(
     files: &[PathBuf],
     space: Option<Space>,
@@ -185,20 +186,30 @@ pub fn read_files(
         num_ws: config.synthesis.num_ws(),
     };
     let device = &maker.trained().device;
-    let mut values = Vec::new();
+    let mut latents = Vec::new();
     for file in files {
-        let array = choose(arrays::read(file)?, space, file)?;
-        let found = values_of(&array, space, &sizes, device);
-        values.extend(found.map_err(|error| error.context(file.display().to_string()))?);
+        let in_file = || file.display().to_string();
+        let (maps, arrays) = noise::split(arrays::read(file)?);
+        let array = choose(arrays, space, file)?;
+        let values = values_of(&array, space, &sizes, device).with_context(in_file)?;
+        let maps = match maker.noise {
+            None => noise::maps_for(maker.synthesis(), &maps, device).with_context(in_file)?,
+            Some(_) => None,
+        };
+        for value in values {
+            let number = u32::try_from(latents.len())?;
+            let noise = PictureNoise {
+                seed: number,
+                maps: maps.clone(),
+            };
+            latents.push(Latent {
+                name: format!("latent{number:04}"),
+                noise,
+                value,
+            });
+        }
     }
-    let named = values.into_iter().enumerate().map(|(number, value)| {
-        Ok(Latent {
-            name: format!("latent{number:04}"),
-            noise_seed: u32::try_from(number)?,
-            value,
-        })
-    });
-    named.collect()
+    Ok(latents)
 }
 
 /// Sizes of a network's latents.
@@ -244,7 +255,10 @@ fn choose(mut arrays: Vec<NamedArray>, space: Option<Space>, file: &Path) -> Res
         _ => bail!(
             "{}: expected one array of latents, named z, w or ws, found {}{}",
             file.display(),
-            names.join(", "),
+            match names.is_empty() {
+                true => "only noise maps".to_string(),
+                false => names.join(", "),
+            },
             match space {
                 None if arrays.len() > 1 => "; choose with --latents-space z or --latents-space w",
                 _ => "",
@@ -358,15 +372,7 @@ impl SaveW {
             "--save-w {}: expected a name that ends in .npz, .npy or .safetensors",
             path.display()
         );
-        let folder = path.parent().filter(|folder| *folder != Path::new(""));
-        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-            bail!(
-                "--save-w {}: there is no folder {}; make it first",
-                path.display(),
-                folder.display()
-            )
-        }
-        Ok(())
+        check_file("--save-w", path)
     }
 
     /// Writes the ws, each `[1, num_ws, w_dim]`, where the option is given.

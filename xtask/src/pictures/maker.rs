@@ -13,21 +13,15 @@ use stylegan_synthesis::{NoiseMode, Synthesis};
 use super::batch;
 use super::latents::{Latent, Value};
 use super::network::Trained;
+use super::noise::{Noise, PictureNoise};
 use crate::progress::Terminal;
-
-/// Where the fine detail comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Noise {
-    Const,
-    Random,
-    None,
-}
 
 /// A trained network, and how to make pictures with it.
 pub struct PictureMaker {
     pub(super) trained: Trained,
     pub(super) truncation: Truncation,
-    pub(super) noise: Noise,
+    /// `None` for the maps that a picture has of its own, else the network's.
+    pub(super) noise: Option<Noise>,
     pub(super) batch: usize,
     /// An option that says how z become w, such as `--trunc 0.7`.
     pub(super) asked_for: Option<String>,
@@ -39,8 +33,7 @@ pub struct PictureMaker {
 pub struct Shot {
     /// `[1, num_ws, w_dim]`
     pub ws: Tensor,
-    /// Where random noise is drawn from.
-    pub noise_seed: u32,
+    pub noise: PictureNoise,
 }
 
 impl PictureMaker {
@@ -49,7 +42,7 @@ impl PictureMaker {
         let config = &trained.generator.config.synthesis;
         Ok(Self {
             truncation: Truncation::NONE,
-            noise: Noise::Const,
+            noise: Some(Noise::Const),
             batch: batch::size(None, config, &trained.device)?,
             asked_for: None,
             terminal: terminal.clone(),
@@ -142,11 +135,13 @@ impl PictureMaker {
 
     /// The picture `[1, C, R, R]` of a shot.
     fn image(&self, shot: &Shot) -> Result<Tensor> {
-        let mut rng = ChaCha8Rng::seed_from_u64(shot.noise_seed.into());
-        let mut noise = match self.noise {
-            Noise::Const => NoiseMode::Const,
-            Noise::Random => NoiseMode::Random(&mut rng),
-            Noise::None => NoiseMode::None,
+        let PictureNoise { seed, maps } = &shot.noise;
+        let mut rng = ChaCha8Rng::seed_from_u64((*seed).into());
+        let mut noise = match (self.noise, maps) {
+            (None, Some(maps)) => NoiseMode::Maps(maps),
+            (None | Some(Noise::Const), _) => NoiseMode::Const,
+            (Some(Noise::Random), _) => NoiseMode::Random(&mut rng),
+            (Some(Noise::None), _) => NoiseMode::None,
         };
         Ok(self.synthesis().forward(&shot.ws, &mut noise)?)
     }

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 use candle_core::{Device, Tensor};
+use stylegan_discriminator::Discriminator;
 use stylegan_mapping::Truncation;
 use stylegan_synthesis::GeneratorConfig;
 use stylegan_trainer::TrainedGenerator;
 
 use super::batch;
-use super::maker::{Noise, PictureMaker};
+use super::maker::PictureMaker;
+use super::noise::Noise;
 use crate::device::DeviceChoice;
 use crate::network;
 use crate::precision::PrecisionChoice;
@@ -50,6 +52,19 @@ impl TrainedArgs {
         let device = self.device.open(command)?;
         let generator = network::load(&self.network, &device, self.precision, terminal)?;
         Trained::new(generator, device, self.class)
+    }
+
+    /// [`open`](Self::open), and the discriminator that is in the same file, where there is one.
+    pub fn open_with_discriminator(
+        &self,
+        command: &str,
+        terminal: &Terminal,
+    ) -> Result<(Trained, Option<Discriminator>)> {
+        let device = self.device.open(command)?;
+        let (generator, discriminator) =
+            network::load_with_discriminator(&self.network, &device, self.precision, terminal)?;
+        let trained = Trained::new(generator, device, self.class)?;
+        Ok((trained, discriminator))
     }
 }
 
@@ -135,8 +150,9 @@ pub struct NetworkArgs {
 #[derive(Debug, clap::Args)]
 pub struct MakingArgs {
     /// Fine detail: the same in every picture, drawn from each seed, or left out
-    #[arg(long, value_name = "MODE", default_value = "const")]
-    noise_mode: Noise,
+    /// [default: the noise maps that a file of latents has, as project writes them, else const]
+    #[arg(long, value_name = "MODE")]
+    noise_mode: Option<Noise>,
 
     /// Pictures to compute at once; they are the same with any number
     /// [default: one for each thread, as far as memory has room for them; on a GPU 1]
@@ -164,9 +180,9 @@ impl MakingArgs {
     }
 
     /// Random noise needs layers that take any.
-    fn noise(&self, config: &GeneratorConfig) -> Result<Noise> {
+    fn noise(&self, config: &GeneratorConfig) -> Result<Option<Noise>> {
         ensure!(
-            config.synthesis.has_noise() || self.noise_mode != Noise::Random,
+            config.synthesis.has_noise() || self.noise_mode != Some(Noise::Random),
             "--noise-mode random: the layers of the network have no noise; leave the option out"
         );
         Ok(self.noise_mode)
@@ -250,11 +266,11 @@ mod tests {
             },
             trunc,
             trunc_cutoff,
-            making: making(Noise::Const),
+            making: making(None),
         }
     }
 
-    fn making(noise_mode: Noise) -> MakingArgs {
+    fn making(noise_mode: Option<Noise>) -> MakingArgs {
         MakingArgs {
             noise_mode,
             batch: None,
@@ -326,14 +342,14 @@ mod tests {
             let noise = making(noise_mode).noise(&config);
             noise.map_err(|error| error.to_string())
         };
-        let stylegan = noise(GeneratorConfig::stylegan1(), Noise::Random);
-        assert_eq!(stylegan, Ok(Noise::Random));
-        let progan = noise(GeneratorConfig::progan(), Noise::Random).unwrap_err();
+        let random = Some(Noise::Random);
+        assert_eq!(noise(GeneratorConfig::stylegan1(), random), Ok(random));
+        let progan = noise(GeneratorConfig::progan(), random).unwrap_err();
         let expected = "--noise-mode random: the layers of the network have no noise;";
         assert!(progan.starts_with(expected), "{progan}");
-        assert_eq!(
-            noise(GeneratorConfig::progan(), Noise::None),
-            Ok(Noise::None)
-        );
+        for noise_mode in [None, Some(Noise::None)] {
+            let progan = noise(GeneratorConfig::progan(), noise_mode);
+            assert_eq!(progan, Ok(noise_mode));
+        }
     }
 }

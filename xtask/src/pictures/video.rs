@@ -33,19 +33,28 @@ impl VideoArgs {
     /// Starts a video; the name decides its format. What is wrong with the options is said before any picture
     /// is made.
     pub fn create(&self, path: &Path) -> Result<Video> {
+        let is_folder = self.options().check(path)? == VideoFormat::Frames;
+        let writer = VideoWriter::create(path, &self.options())?;
+        Ok(Video { writer, is_folder })
+    }
+
+    /// What is wrong with the options for a video of that name, before there is a folder for it.
+    pub fn check(&self, path: &Path) -> Result<()> {
+        self.options().check(path)?;
+        Ok(())
+    }
+
+    fn options(&self) -> VideoOptions {
         let &Self {
             fps,
             quality,
             scale,
         } = self;
-        let options = VideoOptions {
+        VideoOptions {
             fps,
             quality,
             scale,
-        };
-        let is_folder = VideoFormat::of(path)? == VideoFormat::Frames;
-        let writer = VideoWriter::create(path, &options)?;
-        Ok(Video { writer, is_folder })
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! How far a picture is from the target.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Tensor};
@@ -9,7 +9,6 @@ use stylegan_lpips::Lpips;
 use stylegan_projection::{DiscriminatorFeatures, Distance, LpipsFeatures, PixelPyramid};
 use stylegan_synthesis::SynthesisConfig;
 
-use crate::network;
 use crate::pictures::Trained;
 use crate::progress::Terminal;
 
@@ -74,8 +73,19 @@ impl DistanceArgs {
         }
     }
 
-    /// Loads what the distance needs. `network` is the file of the generator.
-    pub fn open(&self, network: &Path, trained: &Trained, terminal: &Terminal) -> Result<Measure> {
+    /// Whether the distance takes the discriminator of the network's file, where there is one.
+    pub fn takes_discriminator(&self) -> bool {
+        self.lpips.is_none() && self.distance != Some(Kind::Pixels)
+    }
+
+    /// Loads what the distance needs besides the discriminator, which is that of the network's file where
+    /// [`takes_discriminator`](Self::takes_discriminator).
+    pub fn open(
+        &self,
+        discriminator: Option<Discriminator>,
+        trained: &Trained,
+        terminal: &Terminal,
+    ) -> Result<Measure> {
         if let Some(file) = &self.lpips {
             check_pictures(&trained.generator.config.synthesis)?;
             let lpips = Lpips::read(file, DType::F32, &trained.device).context("--lpips")?;
@@ -90,12 +100,8 @@ impl DistanceArgs {
         if self.distance == Some(Kind::Pixels) {
             return Ok(Measure::Pixels);
         }
-        let (_, file) = network::import(network, terminal)?;
-        match file.d {
-            Some(d) => {
-                let discriminator = d.build(DType::F32, &trained.device)?;
-                Ok(Measure::Features(Box::new(discriminator)))
-            }
+        match discriminator {
+            Some(discriminator) => Ok(Measure::Features(Box::new(discriminator))),
             None => {
                 ensure!(
                     self.distance.is_none(),

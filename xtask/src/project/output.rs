@@ -10,13 +10,17 @@ use stylegan_checkpoint::arrays;
 use stylegan_data::PictureFormat;
 use stylegan_data::grid::{self, Sheet};
 use stylegan_projection::{Projection, Projector};
+use stylegan_synthesis::NoiseMap;
 
-use crate::pictures::{FormatArg, Video, VideoArgs};
+use crate::pictures::{FormatArg, Video, VideoArgs, map_name};
 use crate::print_result;
 use crate::progress::Terminal;
 
 /// Frames of a video, besides that of the beginning.
 const MOST_FRAMES: usize = 300;
+
+/// What the video of a target is called.
+pub const VIDEO: &str = "proj.mp4";
 
 /// The files of one target.
 pub struct Output<'a> {
@@ -37,16 +41,23 @@ impl<'a> Output<'a> {
         })
     }
 
-    /// Writes everything but the video, and returns the picture that was found.
-    pub fn write(&mut self, target: &DynamicImage, found: &Projection) -> Result<DynamicImage> {
+    /// Writes everything but the video, and returns the picture that was found. `maps` are the noise maps that it
+    /// takes to make this picture again.
+    pub fn write(
+        &mut self,
+        target: &DynamicImage,
+        found: &Projection,
+        maps: &[NoiseMap],
+    ) -> Result<DynamicImage> {
         let picture = grid::to_image(&found.picture, 1, 1)?;
         self.save(target, "target")?;
         self.save(&picture, "proj")?;
         self.save(&side_by_side(target, &picture)?, "comparison")?;
         let w = ("w".to_string(), found.ws.clone());
         self.save_arrays("projected_w.npz", std::slice::from_ref(&w))?;
-        let maps = found.noise_maps.iter();
-        let maps = maps.map(|map| (format!("noise.{}", map.layer), map.map.clone()));
+        let maps = maps
+            .iter()
+            .map(|NoiseMap { layer, map }| (map_name(layer), map.clone()));
         let all: Vec<(String, Tensor)> = maps.chain([w]).collect();
         self.save_arrays("projected.safetensors", &all)?;
         Ok(picture)
@@ -99,7 +110,7 @@ impl<'a> Film<'a> {
         steps: usize,
     ) -> Result<Self> {
         Ok(Self {
-            video: args.create(&folder.join("proj.mp4"))?,
+            video: args.create(&folder.join(VIDEO))?,
             target,
             frames: steps.min(MOST_FRAMES),
             steps,

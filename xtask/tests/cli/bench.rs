@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::common::{Run, fail, lines, text, xtask};
+use crate::common::{Run, lines, text, xtask};
 
 const TINY: &str = "--resolution 8 --channel-base 64 --channel-max 8 --z-dim 8 --w-dim 8 --batch 4";
 
@@ -179,64 +179,6 @@ fn a_profile_of_a_generator_can_tell_shapes_apart() {
 }
 
 #[test]
-fn wrong_input_is_refused_before_any_work() {
-    let resolution =
-        "error: --resolution 48: must be a power of two from 4 to 1024; the nearest is 32 or 64";
-    let cases: [(&[&str], &str); 12] = [
-        (
-            &["bench", "generate", "--threads", "0"],
-            "error: --threads 0: must be at least 1",
-        ),
-        (&["bench", "generate", "--resolution", "48"], resolution),
-        (&["bench", "train-step", "--resolution", "48"], resolution),
-        (&["profile", "generate", "--resolution", "48"], resolution),
-        (
-            &["bench", "generate", "--batch", "0"],
-            "error: --batch 0: must be from 1 to 65536",
-        ),
-        (
-            &["bench", "generate", "--runs", "0"],
-            "error: --runs 0: must be at least 1",
-        ),
-        (
-            &["profile", "generate", "--runs", "0"],
-            "error: --runs 0: must be at least 1",
-        ),
-        (
-            &["bench", "train-step", "--batch", "6"],
-            "error: --batch 6: isn't a multiple of the minibatch-std group of 4 pictures; use --batch 4 or --batch 8",
-        ),
-        (
-            &["bench", "scaling", "generate", "--resolutions", "16,48"],
-            resolution,
-        ),
-        (
-            &["bench", "scaling", "generate", "--thread-counts", "0"],
-            "error: --thread-counts 0: must be at least 1",
-        ),
-        (
-            &["bench", "scaling", "train-step", "--runs", "0"],
-            "error: --runs 0: must be at least 1",
-        ),
-        (
-            &["profile", "render"],
-            "error: invalid value 'render' for '<WORK>'",
-        ),
-    ];
-    for (arguments, expected) in cases {
-        assert_eq!(lines(&fail(arguments))[0], expected, "{arguments:?}");
-    }
-    let run = fail(&[
-        "profile",
-        "generate",
-        "--trace",
-        "no-such-folder/trace.json",
-    ]);
-    let expected = "error: --trace no-such-folder/trace.json: cannot write the file: ";
-    assert!(lines(&run)[0].starts_with(expected), "{:?}", lines(&run));
-}
-
-#[test]
 fn scaling_changes_one_number_at_a_time() {
     let numbers = "--resolutions 8,16 --batches 4,8 --thread-counts 1 --threads 2 --runs 1";
     let numbers: Vec<&str> = numbers.split(' ').collect();
@@ -279,24 +221,6 @@ fn ceilings_are_measured_for_every_number_of_threads() {
             positive(line, &format!("{what}_gbytes_per_second"));
         }
     }
-}
-
-#[test]
-fn peers_that_can_not_be_asked_are_named() {
-    let error = |more: &[&str]| lines(&fail(&[&["bench", "peers"], more].concat()))[0].clone();
-    let expected = "error: invalid value 'tensorflow' for '--peers <PEER>'";
-    assert_eq!(error(&["--peers", "pytorch,tensorflow"]), expected);
-    let expected = "error: invalid value 'generate-512-1' for '--only <WORK>'";
-    assert_eq!(error(&["--only", "generate-512-1"]), expected);
-    let expected = "error: --only train-64: openvino can't train; add --peers pytorch, or leave the option out";
-    assert_eq!(
-        error(&["--only", "train-64", "--peers", "openvino"]),
-        expected
-    );
-    assert_eq!(
-        error(&["--rounds", "0"]),
-        "error: --rounds 0: must be at least 1"
-    );
 }
 
 #[test]

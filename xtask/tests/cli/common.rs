@@ -11,6 +11,16 @@ pub fn xtask(arguments: &[&str]) -> Run {
     xtask_with(&[], arguments)
 }
 
+/// Runs `cargo xtask ARGUMENTS` in a folder.
+pub fn xtask_in(folder: &Path, arguments: &[&str]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
 /// Runs `cargo xtask ARGUMENTS` with environment variables.
 pub fn xtask_with(variables: &[(&str, &str)], arguments: &[&str]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
@@ -18,11 +28,23 @@ pub fn xtask_with(variables: &[(&str, &str)], arguments: &[&str]) -> Run {
     command.args(arguments).output().unwrap()
 }
 
+/// Runs the program with arguments that it must take.
+pub fn succeed(arguments: &[&str]) -> Run {
+    let run = xtask(arguments);
+    assert!(run.status.success(), "{arguments:?}: {:?}", lines(&run));
+    run
+}
+
 /// Runs the program with arguments that it must refuse.
 pub fn fail(arguments: &[&str]) -> Run {
     let run = xtask(arguments);
     assert!(!run.status.success(), "accepted {arguments:?}");
     run
+}
+
+/// The arguments of a command line.
+pub fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split_whitespace()
 }
 
 /// A sample file of one of the public tools.
@@ -65,6 +87,14 @@ pub fn train_tiny_with(variables: &[(&str, &str)], outdir: &Path, more: &[&str])
     }
     arguments.extend(more);
     xtask_with(variables, &arguments)
+}
+
+/// A very small ProGAN, which has neither mapping network nor noise.
+pub fn train_progan(outdir: &Path) -> PathBuf {
+    let progan = "train --cfg progan --resolution 8 --channel-base 64 --channel-max 8 --z-dim 8 --batch 8 \
+        --subset 100 --kimg 0.008 --outdir";
+    let arguments: Vec<&str> = words(progan).chain([text(outdir)]).collect();
+    snapshot(&xtask(&arguments))
 }
 
 /// The path that a training prints last: its newest checkpoint.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use stylegan_checkpoint::arrays;
 use stylegan_edit::{Directions, Method};
 
-use crate::common::{Run, fail, lines, snapshot, text, train_tiny, xtask};
+use crate::common::{self, Run, fail, lines, snapshot, text, train_tiny, words};
 
 /// A published network of 16x16 pixels: z and w of 16 values, 6 layers.
 fn ada() -> String {
@@ -21,10 +21,7 @@ fn golden(name: &str) -> String {
 }
 
 fn succeed(arguments: &str) -> Run {
-    let arguments: Vec<&str> = arguments.split_whitespace().collect();
-    let run = xtask(&arguments);
-    assert!(run.status.success(), "{arguments:?}: {:?}", lines(&run));
-    run
+    common::succeed(&words(arguments).collect::<Vec<_>>())
 }
 
 fn error(arguments: &str) -> String {
@@ -241,127 +238,6 @@ fn a_boundary_is_fitted_to_labels_of_seeds_or_of_files() {
     assert!(product.abs() < 1e-9 && second.vector[2] > 0.6, "{second:?}");
 }
 
-#[test]
-fn wrong_directions_are_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str| text(&folder.path().join(name)).to_string();
-    let (network, other) = (ada(), golden("ada_cond.pkl"));
-    let tiny = train(folder.path(), &[]);
-    let progan: Vec<&str> =
-        "train --cfg progan --resolution 8 --channel-base 64 --channel-max 8 --z-dim 8 \
-        --batch 8 --subset 100 --kimg 0.008 --outdir"
-            .split_whitespace()
-            .collect();
-    let progan = snapshot(&xtask(&[&progan[..], &[text(folder.path())]].concat()));
-    let (tiny, progan) = (text(&tiny), text(&progan));
-    let sefa = file("sefa.safetensors");
-    succeed(&format!(
-        "edit factorize --network {network} --count 2 --samples 100 --out {sefa}"
-    ));
-    let out = file("new.safetensors");
-    fs::write(file("smile.csv"), "seed,smile\n0,1\n1,0\n2,1\n").unwrap();
-    fs::write(file("two.csv"), "seed,a,b\n0,1,1\n1,0,0\n").unwrap();
-    fs::write(file("noseed.csv"), "smile\n1\n0\n").unwrap();
-    let (smile, two, noseed) = (file("smile.csv"), file("two.csv"), file("noseed.csv"));
-    let missing = file("missing");
-    let apply = format!(
-        "edit apply --network {network} --directions {sefa} --outdir {}",
-        file("o")
-    );
-    let cases = [
-        (
-            format!("edit factorize --network {network} --out {missing}/a.safetensors"),
-            format!("--out {missing}/a.safetensors: there is no folder {missing}; make it first"),
-        ),
-        (
-            format!("edit factorize --network {network} --count 17 --out {out}"),
-            "17 directions: w has 16 dimensions; ask for 1 to 16".to_string(),
-        ),
-        (
-            format!("edit factorize --network {network} --samples 1 --out {out}"),
-            "--samples 1: must be from 2 to 10000000".to_string(),
-        ),
-        (
-            format!("edit factorize --network {network} --layers 4-9 --out {out}"),
-            "--layers: the network has no layer 6; its layers are 0 (4x4), 1-2 (8x8), 3-5 (16x16)"
-                .to_string(),
-        ),
-        (
-            format!("edit factorize --network {progan} --out {out}"),
-            "the layers of the network have no styles, as ProGAN's have none, so there is nothing to factorize; give a StyleGAN or a StyleGAN2".to_string(),
-        ),
-        (
-            format!("edit pca --network {progan} --out {out}"),
-            "the network has no mapping network: its w is the normalised z, as ProGAN's is, and varies alike in all directions; give a StyleGAN or a StyleGAN2".to_string(),
-        ),
-        (
-            format!("edit pca --network {other} --class 9 --out {out}"),
-            "--class 9: the network has 4 classes; choose one from 0 to 3".to_string(),
-        ),
-        (
-            format!("edit boundary --network {network} --labels {smile} --out {out}"),
-            "expected at least 10 latents of each class, found 2 of the class and 1 of the other"
-                .to_string(),
-        ),
-        (
-            format!("edit boundary --network {network} --labels {two} --out {out}"),
-            format!("{two}: choose a column with --column: a, b"),
-        ),
-        (
-            format!("edit boundary --network {network} --labels {noseed} --out {out}"),
-            format!(
-                "{noseed}: expected a column seed, or the latents that its lines are about with --latents"
-            ),
-        ),
-        (
-            format!("edit boundary --network {network} --labels {smile} --name a/b --out {out}"),
-            "direction \"a/b\": expected a name of 1 to 64 letters, digits, - and _, which is also the name of files".to_string(),
-        ),
-        (
-            format!("edit boundary --network {network} --labels {smile} --orthogonal-to {sefa}:x --out {out}"),
-            format!("--orthogonal-to {sefa}:x: there is no direction x; there are sefa0, sefa1"),
-        ),
-        (
-            format!("edit boundary --network {network} --labels {smile} --append --out {out}"),
-            format!("--append to {out}: {out}: no such checkpoint; check the path"),
-        ),
-        (
-            format!("{apply} --seeds 0 --only sefa0,sefa7"),
-            "--only sefa7: there is no direction sefa7; there are sefa0, sefa1".to_string(),
-        ),
-        (
-            format!("{apply} --seeds 0 --strengths 1:2"),
-            "invalid value '1:2' for '--strengths <LIST>': expected FROM:TO:COUNT with 2 to 1000 steps, such as -3:3:7, or up to 1000 numbers, such as -2,0,2".to_string(),
-        ),
-        (
-            format!("edit apply --network {tiny} --directions {sefa} --seeds 0"),
-            format!("--directions {sefa}: the directions are those of a StyleGAN2 with 6 w of 16 numbers, but the network is a StyleGAN2 with 4 w of 8 numbers; find directions of this network"),
-        ),
-        (
-            format!("edit apply --network {tiny} --directions {tiny} --seeds 0"),
-            format!("--directions {tiny}: {tiny}: not a file of directions; expected one that `edit factorize`, `edit pca` or `edit boundary` wrote"),
-        ),
-        (
-            format!("metrics directions --network {network} --directions {sefa} --strengths 1"),
-            "--strengths: effects are differences; give two strengths or more".to_string(),
-        ),
-        (
-            format!("metrics factors --network {network} --out {missing}/a.csv"),
-            format!("--out {missing}/a.csv: there is no folder {missing}; make it first"),
-        ),
-    ];
-    for (arguments, expected) in cases {
-        assert_eq!(
-            error(&arguments),
-            format!("error: {expected}"),
-            "{arguments}"
-        );
-    }
-    for left in [out, file("o")] {
-        assert!(!Path::new(&left).exists(), "{left}");
-    }
-}
-
 /// The tensors of the generator of a file.
 fn tensors(path: &Path) -> stylegan_import::Tensors {
     let file = stylegan_import::import(path).unwrap();
@@ -432,34 +308,6 @@ fn a_blend_has_the_low_layers_of_one_network_and_the_high_ones_of_the_other() {
     assert_eq!(again, ["note: replaced the file that was there before"]);
 
     let new = file("new.safetensors");
-    let cases = [
-        (
-            blend(&new, "").replace("--at 16", "--at 12"),
-            "--at 12: expected a resolution at which the second network begins, a power of two from 8 to 16".to_string(),
-        ),
-        (
-            blend(&new, "--smooth=-1"),
-            "--smooth: expected 0 or more layers, found -1".to_string(),
-        ),
-        (
-            blend(&file("blend.bin"), ""),
-            format!(
-                "{}: expected a name that ends in .safetensors or .pt; for another name, add --format safetensors or --format rosinality",
-                text(&file("blend.bin"))
-            ),
-        ),
-        (
-            blend(&new, "--preview blend.bmp"),
-            "--preview blend.bmp: expected a name that ends in .png, .webp or .jpg".to_string(),
-        ),
-    ];
-    for (arguments, expected) in cases {
-        assert_eq!(
-            error(&arguments),
-            format!("error: {expected}"),
-            "{arguments}"
-        );
-    }
     let other = blend(&new, "").replace(text(&high), &ada());
     let found = error(&other);
     let expected = "error: the networks can't be blended, since they differ in ";

@@ -1,90 +1,9 @@
-//! Wrong input on the command line: the exact lines that a user gets to read.
+//! What a user gets to read besides the errors of `wrong_input`: devices, dry runs, notes and help.
 
 use std::fs;
 use std::process::{Command, Stdio};
 
 use crate::common::{Run, fail, lines, train_tiny, xtask, xtask_with};
-
-#[test]
-fn a_resolution_that_is_no_power_of_two_names_the_nearest() {
-    let run = fail(&["train", "--resolution", "100", "--dry-run"]);
-    let expected =
-        "error: --resolution 100: must be a power of two from 4 to 1024; the nearest is 64 or 128";
-    assert_eq!(lines(&run), [expected]);
-}
-
-#[test]
-fn a_batch_of_nothing_is_refused() {
-    let run = fail(&["train", "--batch", "0", "--dry-run"]);
-    assert_eq!(lines(&run), ["error: --batch 0: must be from 1 to 65536"]);
-}
-
-#[test]
-fn a_batch_beyond_all_memory_is_refused_at_once() {
-    let run = fail(&["train", "--batch-gpu", "18446744073709551615", "--dry-run"]);
-    let expected = "error: --batch-gpu 18446744073709551615: must be from 1 to 65536";
-    assert_eq!(lines(&run), [expected]);
-}
-
-#[test]
-fn a_batch_that_does_not_split_says_what_to_change() {
-    let run = fail(&["train", "--batch", "16", "--batch-gpu", "6", "--dry-run"]);
-    let expected = "error: --batch 16: isn't a multiple of --batch-gpu 6; use --batch-gpu 4";
-    assert_eq!(lines(&run), [expected]);
-
-    let run = fail(&["train", "--batch", "6", "--dry-run"]);
-    let expected = "error: --batch 6: isn't a multiple of the minibatch-std group of 4 pictures; use --batch 4 or --batch 8";
-    assert_eq!(lines(&run), [expected]);
-}
-
-#[test]
-fn options_of_growing_are_refused_where_nothing_grows() {
-    let run = fail(&["train", "--lod-training-kimg", "60", "--dry-run"]);
-    let expected = "error: --lod-training-kimg 60: the networks of --cfg auto don't grow; leave the option out, or choose a --cfg whose networks do: stylegan1, progan, stylegan1-a, stylegan1-b, stylegan1-c, stylegan1-d, stylegan1-e, stylegan1-f";
-    assert_eq!(lines(&run), [expected]);
-
-    let stylegan1 = ["train", "--cfg", "stylegan1", "--dry-run"];
-    let error = |more: &[&str]| lines(&fail(&[&stylegan1, more].concat()));
-    let expected = "error: --lod-initial-resolution 10: must be a power of two from 4 to 1024; the nearest is 8 or 16";
-    assert_eq!(error(&["--lod-initial-resolution", "10"]), [expected]);
-    let expected = "error: --lod-transition-kimg -1: must be 0 or more (thousands of pictures)";
-    assert_eq!(error(&["--lod-transition-kimg=-1"]), [expected]);
-    let large = ["--lod-initial-resolution", "32", "--resolution", "16"];
-    let expected = "error: --lod-initial-resolution 32: is more than the 16 pixels of the pictures";
-    assert_eq!(error(&large), [expected]);
-}
-
-#[test]
-fn what_progan_does_not_have_is_refused_with_the_reason() {
-    let progan = ["train", "--cfg", "progan", "--resolution", "8", "--dry-run"];
-    let error = |more: &[&str]| lines(&fail(&[&progan, more].concat()));
-    let why = "--cfg progan has no mapping network: its w is the normalised z, with the label beside it; leave the option out, or choose the width with --z-dim";
-    let expected = format!("error: --w-dim 64: {why}");
-    assert_eq!(error(&["--w-dim", "64"]), [expected]);
-    let expected = format!("error: --mapping-layers 4: {why}");
-    assert_eq!(error(&["--mapping-layers", "4"]), [expected]);
-    let expected = "error: --mixing-prob 0.9: the generator of --cfg progan has no styles to mix; leave the option out";
-    assert_eq!(error(&["--mixing-prob", "0.9"]), [expected]);
-    let gamma = error(&["--gamma", "10"]);
-    assert!(
-        gamma[0].starts_with("error: --gamma 10: R1 isn't part of --loss wgan-gp"),
-        "{gamma:?}"
-    );
-}
-
-#[test]
-fn a_data_folder_without_pictures_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().to_str().unwrap();
-    let run = fail(&["train", "--data", data, "--dry-run"]);
-    let message = &lines(&run)[0];
-    assert!(
-        message.starts_with(&format!(
-            "error: {data}: no pictures found; expected files ending in .png"
-        )),
-        "{message}"
-    );
-}
 
 #[test]
 fn devices_that_are_not_compiled_in_name_the_alias_that_has_them() {
@@ -122,32 +41,6 @@ fn a_file_in_the_place_of_the_run_folder_is_named() {
     assert!(!run.status.success());
     let expected = format!("error: cannot create the folder {}: ", outdir.display());
     assert!(lines(&run)[0].starts_with(&expected), "{:?}", lines(&run));
-}
-
-#[test]
-fn a_network_that_is_not_there_is_named() {
-    let run = fail(&["generate", "--network", "no-such-run", "--seeds", "0"]);
-    let expected = "error: no-such-run: no such file or folder; give a network (.safetensors, .pkl or .pt), a run folder or an https:// address";
-    assert_eq!(lines(&run), [expected]);
-}
-
-#[test]
-fn wrong_seeds_and_grids_that_are_too_small_are_refused() {
-    let run = fail(&["generate", "--network", "x", "--seeds", "5-1"]);
-    let expected = "error: invalid value '5-1' for '--seeds <LIST>': the range 5-1 ends before it starts; write 1-5";
-    assert_eq!(lines(&run)[0], expected);
-
-    let run = fail(&[
-        "generate",
-        "--network",
-        "x",
-        "--seeds",
-        "0-15",
-        "--grid",
-        "3x5",
-    ]);
-    let expected = "error: --grid 3x5: has room for 15, but there are 16 seeds";
-    assert_eq!(lines(&run), [expected]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::common::{fail, lines, snapshot, text, train_tiny, xtask};
+use crate::common::{lines, snapshot, text, train_tiny, xtask};
 
 /// Trains a network that is 16x16 in the end.
 fn train(folder: &Path, cfg: &str) -> PathBuf {
@@ -82,58 +82,4 @@ fn adain_fixes_the_scale_of_maps_and_demodulation_does_not() {
     assert!(drawn.len() < 100_000, "{} bytes", drawn.len());
     let again = lines(&xtask(&plot));
     assert_eq!(again, ["note: replaced the picture that was there before"]);
-}
-
-#[test]
-fn what_can_not_be_measured_or_drawn_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let error = |arguments: &[&str]| lines(&fail(arguments))[0].clone();
-    let measure = ["metrics", "feature-maps", "--network", "no-such-run"];
-    let with = |more: &[&str]| error(&[&measure[..], more].concat());
-    let expected =
-        "error: --seeds: a single picture has nothing to be compared with; give two seeds or more";
-    assert_eq!(with(&["--seeds", "1"]), expected);
-    let out = folder.path().join("missing").join("a.json");
-    let missing = folder.path().join("missing");
-    let expected = format!(
-        "error: --out {}: there is no folder {}; make it first",
-        out.display(),
-        missing.display()
-    );
-    assert_eq!(with(&["--out", text(&out)]), expected);
-    let expected = format!(
-        "error: --maps {}: is a folder; give the name of a file",
-        folder.path().display()
-    );
-    assert_eq!(with(&["--maps", text(folder.path())]), expected);
-    let expected = "error: --maps maps.svg: must end in .png";
-    assert_eq!(with(&["--maps", "maps.svg"]), expected);
-
-    let file = folder.path().join("stats.json");
-    let plot = ["plot", "feature-maps", text(&file)];
-    let expected = format!("error: {}: can't be read", file.display());
-    assert!(error(&plot).starts_with(&expected), "{}", error(&plot));
-    fs::write(&file, "{}").unwrap();
-    let expected = format!(
-        "error: {}: is not a file of metrics feature-maps --out",
-        file.display()
-    );
-    assert!(error(&plot).starts_with(&expected), "{}", error(&plot));
-    fs::write(
-        &file,
-        r#"{"network": "", "seeds": [0, 1], "noise_mode": "const", "layers": []}"#,
-    )
-    .unwrap();
-    assert_eq!(
-        error(&plot),
-        format!("error: {}: has no layers", file.display())
-    );
-    let expected = format!(
-        "error: {}: is not a run folder; draw files of metrics feature-maps with `cargo xtask plot feature-maps`",
-        file.display()
-    );
-    assert_eq!(error(&["plot", text(&file)]), expected);
-    let many = [&plot[..2], &[text(&file); 4][..]].concat();
-    let expected = "error: 4 networks are too many to tell apart; give 3 at most";
-    assert_eq!(error(&many), expected);
 }

@@ -15,3 +15,4 @@ mod runs;
 mod style_mixing;
 mod transfer;
 mod walks;
+mod wrong_input;

@@ -85,20 +85,3 @@ fn a_network_with_labels_gets_those_of_the_reals() {
     let layout = |others| label(others)["layout"].as_f64().unwrap();
     assert!(layout(1) < layout(0), "labels of the reals aren't used");
 }
-
-#[test]
-fn fakes_come_from_files_or_a_network() {
-    let run = fail(&["metrics", "swd", "--reals", "x"]);
-    assert!(
-        lines(&run)[1].contains("--fakes <DIR|ZIP>"),
-        "{:?}",
-        lines(&run)
-    );
-    let both = ["--fakes", "y", "--network", "z"];
-    let run = fail(&[&["metrics", "swd", "--reals", "x"], &both[..]].concat());
-    assert!(
-        lines(&run)[0].contains("cannot be used with"),
-        "{:?}",
-        lines(&run)
-    );
-}

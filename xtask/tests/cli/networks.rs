@@ -5,13 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::common::{Run, fail, lines, sample, snapshot, text, train_tiny, xtask};
-
-fn succeed(arguments: &[&str]) -> Run {
-    let run = xtask(arguments);
-    assert!(run.status.success(), "{arguments:?}: {:?}", lines(&run));
-    run
-}
+use crate::common::{fail, lines, sample, snapshot, succeed, text, train_tiny};
 
 fn inspect(file: &Path) -> Value {
     let run = succeed(&["inspect", text(file), "--json"]);
@@ -306,70 +300,4 @@ fn other_commands_take_the_same_files() {
     let run = succeed(&[&swd[..], &network].concat());
     let swd: Value = serde_json::from_slice(&run.stdout).unwrap();
     assert_eq!(swd["count"], 8);
-}
-
-#[test]
-fn wrong_input_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    let file = |name: &str, content: &[u8]| {
-        fs::write(path(name), content).unwrap();
-        path(name)
-    };
-    let empty = file("empty.pkl", b"");
-    let words = file("words.pt", b"This is no network.");
-    let number = file("number.pkl", b"\x80\x03K\x01.");
-    let call = file(
-        "call.pkl",
-        b"\x80\x03cos\nsystem\nX\x04\x00\x00\x00true\x85R.",
-    );
-    let ada = sample("checkpoints/ada.pkl");
-    let labelled = sample("checkpoints/ada_cond.pkl");
-    let progan = sample("stylegan1/pkl/progan_tf.pkl");
-    let whole = fs::read(&ada).unwrap();
-    let cut = file("cut.pkl", &whole[..whole.len() / 2]);
-    let d = path("d.safetensors");
-    convert(&ada, &d, &["--only", "d"]);
-    let folder_path = text(folder.path());
-    let [empty, words, number, call] = [&empty, &words, &number, &call].map(|p| text(p));
-    let [ada, labelled, progan, cut, d] = [&ada, &labelled, &progan, &cut, &d].map(|p| text(p));
-    let out = path("out.pt");
-    let out = text(&out);
-    let nowhere = path("nowhere/out.pt");
-    let nowhere = text(&nowhere);
-
-    let missing = "error: no-such-file.pkl: no such file or folder; give a network (.safetensors, .pkl or .pt), a run folder or an https:// address";
-    let inspect = |file| vec!["inspect", file];
-    let generate = |file| vec!["generate", "--seeds", "0", "--network", file];
-    let cases = [
-        (inspect("no-such-file.pkl"), missing.to_string()),
-        (generate("no-such-file.pkl"), missing.to_string()),
-        (vec!["convert", "no-such-file.pkl", out], missing.to_string()),
-        (inspect(empty), format!("error: {empty}: expected a network, found an empty file")),
-        (generate(empty), format!("error: {empty}: expected a network, found an empty file")),
-        (inspect(words), format!("error: {words}: expected a pickle, a PyTorch file or a safetensors file, found none of them")),
-        (inspect(number), format!("error: {number}: byte 0: expected a dictionary, found 1")),
-        (inspect(call), format!("error: {call}: expected a ProGAN, StyleGAN or StyleGAN2 network, found an object of os.system")),
-        (generate(cut), format!("error: {cut}: byte 147313: expected 75388 bytes of a frame, found 10599 to the end of the file")),
-        (inspect(folder_path), format!("error: {folder_path}: has no network-snapshot-*.safetensors: is it a run folder?")),
-        (generate(d), format!("error: {d}: expected a generator, found only a discriminator")),
-        (generate(labelled), "error: the network was trained with 4 classes: choose one with --class 0 to --class 3".to_string()),
-        ([generate(progan), vec!["--precision", "bf16"]].concat(), "error: --precision bf16: is for the layers of StyleGAN2, and this network is of the first generation; leave the option out".to_string()),
-        (vec!["convert", ada, "out.onnx"], "error: out.onnx: expected a name that ends in .safetensors or .pt; for another name, add --format safetensors or --format rosinality".to_string()),
-        (vec!["convert", ada, d], format!("error: {d}: exists already; choose another name, or add --force to replace it")),
-        (vec!["convert", ada, folder_path, "--format", "safetensors", "--force"], format!("error: {folder_path}: is a folder; name a file")),
-        (vec!["convert", ada, nowhere, "--only", "g"], format!("error: {nowhere}: the file can't be written: ...")),
-        (vec!["convert", ada, out], "error: d can't be written as a rosinality state dictionary: expected groups of 4 and 1 feature in the minibatch standard deviation, found groups of 2 and 1; leave it out with --only g_ema,g".to_string()),
-        (vec!["convert", labelled, out], "error: g_ema can't be written as a rosinality state dictionary: expected no labels, found 4 classes; --format safetensors has a place for it".to_string()),
-        (vec!["convert", progan, out], "error: g_ema can't be written as a rosinality state dictionary: expected a StyleGAN2 generator, found one of the first generation; --format safetensors has a place for it".to_string()),
-        (vec!["convert", d, out, "--only", "g_ema"], "error: --only g_ema: there is no such network in the file; it has d".to_string()),
-    ];
-    for (arguments, expected) in cases {
-        let found = lines(&fail(&arguments));
-        match expected.strip_suffix("...") {
-            Some(start) => assert!(found[0].starts_with(start), "{found:?}"),
-            None => assert_eq!(found, [expected]),
-        }
-    }
-    assert!(!Path::new(out).exists());
 }

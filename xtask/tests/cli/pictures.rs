@@ -1,4 +1,4 @@
-//! What all commands that make pictures share: latents from files, formats, batches, and wrong input.
+//! What all commands that make pictures share: latents from files, formats and batches.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,11 @@ use candle_core::{Device, Tensor};
 use stylegan_checkpoint::arrays;
 use stylegan_mapping::latents;
 
-use crate::common::{Run, fail, lines, text, xtask};
+use crate::common::{succeed, text};
 
 /// A published network of 16x16 pixels: z and w of 16 values, 6 layers.
 fn ada() -> PathBuf {
     stylegan_goldens::folder("checkpoints").join("ada.pkl")
-}
-
-fn succeed(arguments: &[&str]) -> Run {
-    let run = xtask(arguments);
-    assert!(run.status.success(), "{:?}", lines(&run));
-    run
 }
 
 /// `generate` with more arguments; the content of the files that it printed.
@@ -128,81 +122,6 @@ fn every_format_has_its_name_and_the_same_picture() {
         .map(|(a, b)| a.abs_diff(*b))
         .max();
     assert!(loss < Some(60), "{loss:?}");
-}
-
-#[test]
-fn wrong_latents_are_refused_with_what_the_network_has() {
-    let folder = tempfile::tempdir().unwrap();
-    let network = ada();
-    let file = |name: &str, array: &str, shape: &[usize]| {
-        let values = Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu).unwrap();
-        write(&folder.path().join(name), array, &values)
-    };
-    let vectors = file("vectors.npy", "", &[2, 16]);
-    let ws = file("ws.npz", "w", &[1, 6, 16]);
-    let wide = file("wide.npz", "w", &[1, 6, 512]);
-    let none = file("none.npz", "w", &[0, 16]);
-    let words = folder.path().join("words.npz");
-    fs::write(&words, "not an array").unwrap();
-    let (words, absent) = (text(&words), folder.path().join("absent.npy"));
-    let has = "expected z [N, 16], w [N, 16] or ws [N, 6, 16]";
-    for (arguments, expected) in [
-        (
-            format!("--latents {vectors}"),
-            format!(
-                "{vectors}: z and w of the network both have 16 values; say which these are with \
-                 --latents-space z or --latents-space w"
-            ),
-        ),
-        (
-            format!("--latents {wide}"),
-            format!("{wide}: {has}, found [1, 6, 512]"),
-        ),
-        (
-            format!("--latents {none}"),
-            format!("{none}: there are no latents in it, only the shape [0, 16]"),
-        ),
-        (
-            format!("--latents {ws} --latents-space z"),
-            format!("{ws}: --latents-space z: expected z [N, 16], found [1, 6, 16]"),
-        ),
-        (
-            format!("--latents {words}"),
-            format!("{words}: not a file of arrays; expected .npy, .npz or .safetensors"),
-        ),
-        (
-            format!("--latents {}", text(&absent)),
-            format!("{}: no such file", absent.display()),
-        ),
-        (
-            format!("--latents {ws} --trunc 0.5"),
-            "--trunc 0.5: is for seeds and z, but the w of files are used as they are; leave the option out"
-                .to_string(),
-        ),
-        (
-            format!("--latents {vectors} --latents-space z --grid 1x1"),
-            "--grid 1x1: has room for 1, but there are 2 latents".to_string(),
-        ),
-        (
-            "--seeds 1 --save-w w.txt".to_string(),
-            "--save-w w.txt: expected a name that ends in .npz, .npy or .safetensors".to_string(),
-        ),
-        (
-            "--seeds 1 --save-w no/w.npz".to_string(),
-            "--save-w no/w.npz: there is no folder no; make it first".to_string(),
-        ),
-        (
-            "--seeds 1 --batch 0".to_string(),
-            "--batch 0: must be from 1 to 4096".to_string(),
-        ),
-    ] {
-        let out = folder.path().join("out");
-        let start = ["generate", "--network", text(&network), "--outdir", text(&out)];
-        let more: Vec<&str> = arguments.split_whitespace().collect();
-        let run = fail(&[&start[..], &more].concat());
-        assert_eq!(lines(&run), [format!("error: {expected}")], "{arguments}");
-        assert!(!out.exists(), "{arguments}");
-    }
 }
 
 /// The conversion of the public tools: `(x * 127.5 + 128).clamp(0, 255)`, cut off.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::common::{fail, lines, snapshot, train_tiny, xtask};
+use crate::common::{lines, snapshot, train_tiny, xtask};
 
 #[test]
 fn one_run_and_several_become_small_pictures() {
@@ -44,30 +44,4 @@ fn one_run_and_several_become_small_pictures() {
     assert!(two.contains("00001-portraits-subset100-auto-batch8"));
     assert!(two.len() < 100_000, "{} bytes", two.len());
     assert!(lines_drawn(&two) > lines_drawn(&one));
-}
-
-#[test]
-fn what_is_no_run_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().to_str().unwrap();
-    let missing = lines(&fail(&["plot", "no-such-run"]));
-    assert_eq!(missing, ["error: no-such-run: is not a run folder"]);
-    let stats = folder.path().join("stats.jsonl");
-    let start = format!("error: {}: ", stats.display());
-    let not_a_run = lines(&fail(&["plot", path]));
-    let expected = format!("{start}can't be read; is it a run folder?: ");
-    assert!(not_a_run[0].starts_with(&expected), "{not_a_run:?}");
-    fs::write(&stats, "").unwrap();
-    let empty = lines(&fail(&["plot", path]));
-    let expected = "has no progress yet; wait for the first tick of the training";
-    assert_eq!(empty, [format!("{start}{expected}")]);
-    fs::write(&stats, "nonsense\n").unwrap();
-    let broken = lines(&fail(&["plot", path]));
-    let expected = format!("{start}line 1: is not a tick of a training");
-    assert!(broken[0].starts_with(&expected), "{broken:?}");
-    let many = lines(&fail(&[&["plot"], &[path; 7][..]].concat()));
-    assert_eq!(
-        many,
-        ["error: 7 runs are too many to tell apart; give 6 at most"]
-    );
 }

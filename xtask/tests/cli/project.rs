@@ -1,25 +1,21 @@
-//! `project`: the files that it writes, that they are the same for any number of threads, and wrong input.
+//! `project`: the files that it writes, that they are the same for any number of threads, and what other commands make of
+//! them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
+use image::RgbImage;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use stylegan_checkpoint::{ParamStore, arrays};
 use stylegan_lpips::{Lpips, Vgg16Config};
 
-use crate::common::{Run, fail, lines, snapshot, text, train_tiny, xtask};
+use crate::common::{Run, fail, lines, snapshot, succeed, text, train_progan, train_tiny, words};
 
 /// A published network of 16x16 pixels with its discriminator: w of 16 values, 6 layers.
 fn ada() -> PathBuf {
     stylegan_goldens::folder("checkpoints").join("ada.pkl")
-}
-
-fn succeed(arguments: &[&str]) -> Run {
-    let run = xtask(arguments);
-    assert!(run.status.success(), "{:?}", lines(&run));
-    run
 }
 
 /// The picture of a seed, as a file.
@@ -170,6 +166,110 @@ fn what_was_found_with_the_networks_own_noise_is_what_generate_makes_of_it() {
     );
 }
 
+/// Runs a command line.
+fn run(line: &str) -> Run {
+    succeed(&words(line).collect::<Vec<_>>())
+}
+
+fn open(path: &Path) -> RgbImage {
+    image::open(path).unwrap().into_rgb8()
+}
+
+/// The largest difference of two pictures in levels.
+fn levels_apart(a: &RgbImage, b: &RgbImage) -> u8 {
+    let differences = a.iter().zip(b.iter()).map(|(a, b)| a.abs_diff(*b));
+    differences.max().unwrap()
+}
+
+/// What `generate` makes of a projection's file, with more options.
+fn made_again(network: &Path, out: &Path, more: &str) -> RgbImage {
+    let (again, latents) = (out.join("again"), out.join("projected.safetensors"));
+    let [network, latents, outdir] = [network, &latents, &again].map(text);
+    run(&format!(
+        "generate --network {network} --latents {latents} --outdir {outdir} {more}"
+    ));
+    open(&again.join("latent0000.png"))
+}
+
+/// A projection's file makes its picture to within a level.
+fn assert_made_again(network: &Path, out: &Path) {
+    let proj = open(&out.join("proj.png"));
+    let found = levels_apart(&made_again(network, out, ""), &proj);
+    assert!(found <= 1, "{found} levels");
+}
+
+#[test]
+fn a_latent_is_kept_with_the_noise_that_its_picture_was_found_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = ada();
+    let target = picture(&network, "3", folder.path());
+    let out = folder.path().join("out");
+    for noise in ["optimize", "none", "const"] {
+        let more = format!("--num-steps 5 --save-video false --noise-mode {noise}");
+        succeed(&arguments(&network, &target, &out, &more));
+        assert_made_again(&network, &out);
+        // Whoever asks for other noise gets it.
+        let proj = open(&out.join("proj.png"));
+        for other in ["const", "none", "random"] {
+            let made = made_again(&network, &out, &format!("--noise-mode {other}"));
+            let is_same = levels_apart(&made, &proj) <= 1;
+            assert_eq!(is_same, other == noise, "{noise} {other}");
+        }
+    }
+}
+
+#[test]
+fn every_command_makes_pictures_with_the_noise_maps_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = ada();
+    let target = picture(&network, "3", folder.path());
+    let out = folder.path().join("out");
+    let more = "--num-steps 5 --save-video false";
+    succeed(&arguments(&network, &target, &out, more));
+    let proj = open(&out.join("proj.png"));
+    let path = |name: &str| text(&out.join(name)).to_string();
+    let (latents, sefa) = (path("projected.safetensors"), path("sefa.safetensors"));
+    let (made, network) = (path("made"), text(&network));
+    run(&format!(
+        "edit factorize --network {network} --samples 100 --out {sefa}"
+    ));
+    // A command, and where it shows the picture as it is: in which file, how far from the left.
+    let directions = format!("--latents {latents} --directions {sefa}");
+    for (command, file, left) in [
+        (
+            format!("truncation --latents {latents} --psi 0,1 --outdir"),
+            "latent0000-psi1.png",
+            0,
+        ),
+        (
+            format!("style-mixing --rows {latents} --cols 1 --outdir"),
+            "row0-row0.png",
+            0,
+        ),
+        (
+            format!("latent-grid {directions} --grid 3x1 --y 0:0 --outdir"),
+            "0-1.png",
+            0,
+        ),
+        (
+            format!("edit apply {directions} --only sefa0 --strengths 1,0 --outdir"),
+            "sefa0.png",
+            16,
+        ),
+        // All frames of a walk have the noise of the first picture.
+        (
+            format!("interpolate --latents {latents} {latents} --frames 1 --out"),
+            "frame00001.png",
+            0,
+        ),
+    ] {
+        run(&format!("{command} {made} --network {network}"));
+        let shown = open(&Path::new(&made).join(file));
+        let shown = image::imageops::crop_imm(&shown, left, 0, 16, 16).to_image();
+        assert!(levels_apart(&shown, &proj) <= 1, "{command}");
+    }
+}
+
 #[test]
 fn the_files_are_the_same_for_any_number_of_threads_and_differ_between_seeds() {
     let folder = tempfile::tempdir().unwrap();
@@ -262,101 +362,6 @@ fn pictures_can_be_compared_by_lpips_by_features_or_by_pixels() {
 }
 
 #[test]
-fn wrong_input_is_refused_before_any_work() {
-    let folder = tempfile::tempdir().unwrap();
-    let network = ada();
-    let target = picture(&network, "3", folder.path());
-    let out = folder.path().join("out");
-    let cases = [
-        ("--num-steps 0", "error: --num-steps 0: must be at least 1"),
-        ("--num-steps -5", "error: unexpected argument '-5' found"),
-        ("--lr 0", "error: --lr 0: must be a positive number"),
-        ("--lr -0.1", "error: --lr -0.1: must be a positive number"),
-        ("--lr nan", "error: --lr NaN: must be a positive number"),
-        ("--w-noise -1", "error: --w-noise -1: must be at least 0"),
-        (
-            "--noise-weight -1",
-            "error: --noise-weight -1: must be at least 0",
-        ),
-        (
-            "--noise-weight 5 --noise-mode const",
-            "error: --noise-weight 5: is for noise maps that are optimised; leave it or --noise-mode out",
-        ),
-        (
-            "--noise-mode random",
-            "error: invalid value 'random' for '--noise-mode <MODE>'",
-        ),
-        (
-            "--space z",
-            "error: invalid value 'z' for '--space <SPACE>'",
-        ),
-        (
-            "--distance vgg",
-            "error: invalid value 'vgg' for '--distance <KIND>'",
-        ),
-        (
-            "--distance lpips",
-            "error: --distance lpips: needs the weights of VGG16; give them with --lpips FILE (docs/projection.md says how to make the file)",
-        ),
-        (
-            "--distance pixels --lpips vgg16.safetensors",
-            "error: --lpips vgg16.safetensors: --distance pixels has no use for it; leave one of the two out",
-        ),
-        (
-            "--class 2",
-            "error: --class 2: the network was trained without labels; leave the option out",
-        ),
-        (
-            "--save-video maybe",
-            "error: invalid value 'maybe' for '--save-video [<BOOL>]': value was not a boolean",
-        ),
-        (
-            "--lpips no-such-file",
-            "error: --lpips: no-such-file: the file can't be read: ",
-        ),
-    ];
-    for (more, expected) in cases {
-        let run = fail(&arguments(&network, &target, &out, more));
-        let first = lines(&run)[0].replace(text(&out), "OUT");
-        match expected.ends_with(": ") {
-            true => assert!(first.starts_with(expected), "{more}: {first}"),
-            false => assert_eq!(first, expected, "{more}"),
-        }
-    }
-
-    let error = |network: &Path, target: &Path, more: &str| {
-        let run = fail(&arguments(network, target, &out, more));
-        let last = lines(&run).pop().unwrap();
-        last.replace(text(folder.path()), "FOLDER")
-    };
-    let nowhere = folder.path().join("none.png");
-    let message = error(&network, &nowhere, "");
-    let expected = "error: --target: FOLDER/none.png: can't be read: ";
-    assert!(message.starts_with(expected), "{message}");
-    let message = error(&nowhere, &target, "");
-    let expected = "error: FOLDER/none.png: no such file or folder; give a network (.safetensors, .pkl or .pt), a run folder or an https:// address";
-    assert_eq!(message, expected);
-    let damaged = folder.path().join("damaged.png");
-    fs::write(&damaged, &fs::read(&target).unwrap()[..100]).unwrap();
-    let message = error(&network, &damaged, "");
-    let expected = "error: --target: FOLDER/damaged.png: damaged or unsupported picture: ";
-    assert!(message.starts_with(expected), "{message}");
-    let same = folder.path().join("other").join("seed0003.jpg");
-    let mut both = arguments(&network, &target, &out, "");
-    let first = both.iter().position(|&a| a == text(&target)).unwrap();
-    both.insert(first + 1, text(&same));
-    let message = lines(&fail(&both))[0].replace(text(folder.path()), "FOLDER");
-    let expected = "error: --target: the results of FOLDER/seed0003.png and FOLDER/other/seed0003.jpg would both be in FOLDER/out/seed0003; rename one of them";
-    assert_eq!(message, expected);
-
-    let labelled = stylegan_goldens::folder("checkpoints").join("sg3_cond.pkl");
-    let expected =
-        "error: the network was trained with 4 classes: choose one with --class 0 to --class 3";
-    assert_eq!(error(&labelled, &target, ""), expected);
-    assert!(!out.exists(), "a refused projection leaves nothing behind");
-}
-
-#[test]
 fn the_first_generation_is_projected_and_what_it_does_not_have_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let train = |cfg: &str| {
@@ -369,6 +374,20 @@ fn the_first_generation_is_projected_and_what_it_does_not_have_is_refused() {
     let stylegan = train("stylegan1");
     let target = picture(&stylegan, "3", folder.path());
     succeed(&arguments(&stylegan, &target, &out, "--num-steps 2"));
+    assert_made_again(&stylegan, &out);
+    // Of a network that is still growing, only the maps of active layers are kept.
+    let young = [
+        "--cfg",
+        "stylegan1",
+        "--kimg",
+        "0.008",
+        "--resolution",
+        "16",
+    ];
+    let young = snapshot(&train_tiny(folder.path(), &young));
+    let growing = folder.path().join("growing");
+    succeed(&arguments(&young, &target, &growing, "--num-steps 2"));
+    assert_made_again(&young, &growing);
     let weights = vgg16(folder.path());
     let lpips = format!("--lpips {}", text(&weights));
     let run = fail(&arguments(&stylegan, &target, &out, &lpips));
@@ -376,12 +395,10 @@ fn the_first_generation_is_projected_and_what_it_does_not_have_is_refused() {
         "error: --lpips: VGG16 takes pictures from 16x16 on, those of the network are 8x8";
     assert_eq!(lines(&run).pop().unwrap(), expected);
 
-    let progan = "train --cfg progan --resolution 8 --channel-base 64 --channel-max 8 --z-dim 8 --batch 8 \
-        --subset 100 --kimg 0.008 --outdir";
-    let progan: Vec<&str> = progan.split_whitespace().collect();
-    let progan = snapshot(&xtask(&[&progan[..], &[text(folder.path())]].concat()));
+    let progan = train_progan(folder.path());
     let out = folder.path().join("progan");
     succeed(&arguments(&progan, &target, &out, "--num-steps 2"));
+    assert_made_again(&progan, &out);
     let arrays = arrays::read(&out.join("projected.safetensors")).unwrap();
     assert_eq!(arrays.len(), 1, "there are no noise maps");
     let no_noise = "the layers of the network have no noise; leave the option out";

@@ -4,18 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::common::{Run, fail, lines, snapshot, text, train_tiny, xtask};
+use crate::common::{fail, lines, snapshot, succeed, text, train_progan, train_tiny};
 
 fn mix<'a>(network: &'a Path, outdir: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     let network = ["style-mixing", "--network", text(network)];
     let outdir = ["--outdir", text(outdir)];
     [&network[..], &outdir[..], more].concat()
-}
-
-fn succeed(arguments: &[&str]) -> Run {
-    let run = xtask(arguments);
-    assert!(run.status.success(), "{:?}", lines(&run));
-    run
 }
 
 fn names(folder: &Path) -> BTreeSet<String> {
@@ -138,34 +132,6 @@ fn all_styles_of_a_picture_make_that_picture() {
 }
 
 #[test]
-fn styles_that_a_network_does_not_have_are_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let network = snapshot(&train_tiny(folder.path(), &["--kimg", "0.008"]));
-    let out = folder.path().join("out");
-    let error = |styles| {
-        let sources = ["--rows", "0", "--cols", "2", "--styles", styles];
-        lines(&fail(&mix(&network, &out, &sources)))[0].clone()
-    };
-    assert_eq!(
-        error("fine"),
-        "error: --styles fine: begins at 64x64, but the pictures of the network are 8x8; choose coarse, or layers: 0 (4x4), 1-3 (8x8)"
-    );
-    assert_eq!(
-        error("0-6"),
-        "error: --styles: the network has no layer 4; its layers are 0 (4x4), 1-3 (8x8)"
-    );
-    assert_eq!(
-        error("large"),
-        "error: invalid value 'large' for '--styles <STYLES>': expected coarse, middle, fine, several of them such as coarse,middle, or numbers of layers such as 0-6"
-    );
-    let many = ["--rows", "0-9999", "--cols", "0-9999"];
-    let message = &lines(&fail(&mix(&network, &out, &many)))[0];
-    let expected = "error: --rows and --cols: grid: expected at most 1 GiB of pixels, found a table of 10000x10000 pictures of 8x8";
-    assert!(message.starts_with(expected), "{message}");
-    assert!(!out.exists(), "a refused figure leaves nothing behind");
-}
-
-#[test]
 fn the_first_generation_has_its_own_truncation_and_grows_and_progan_has_no_styles() {
     let folder = tempfile::tempdir().unwrap();
     let stylegan = ["--cfg", "stylegan1", "--kimg", "0.008"];
@@ -204,10 +170,7 @@ fn the_first_generation_has_its_own_truncation_and_grows_and_progan_has_no_style
         [note, expected]
     );
 
-    let progan = "train --cfg progan --resolution 8 --channel-base 64 --channel-max 8 --z-dim 8 --batch 8 \
-        --subset 100 --kimg 0.008 --outdir";
-    let progan: Vec<&str> = progan.split_whitespace().collect();
-    let progan = snapshot(&xtask(&[&progan[..], &[text(folder.path())]].concat()));
+    let progan = train_progan(folder.path());
     let messages = lines(&fail(&mix(&progan, &out, &sources)));
     let [note, message] = &messages[..] else {
         panic!("{messages:?}")

@@ -1,14 +1,13 @@
-//! `interpolate`, `truncation` and `latent-grid`: what they write, and wrong input.
+//! `interpolate`, `truncation` and `latent-grid`: what they write.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
 use stylegan_checkpoint::arrays;
 
-use crate::common::{Run, fail, lines, text, xtask};
+use crate::common::{self, Run, lines, text, words};
 
 /// Published networks of 16x16 pixels; z and w have 16 values, there are 6 layers.
 fn network(name: &str) -> PathBuf {
@@ -22,23 +21,7 @@ fn arguments<'a>(command: &'a str, network: &'a Path, more: &'a str) -> Vec<&'a 
 
 fn succeed(command: &str, name: &str, more: &str) -> Run {
     let network = network(name);
-    let run = xtask(&arguments(command, &network, more));
-    assert!(run.status.success(), "{more}: {:?}", lines(&run));
-    run
-}
-
-/// The lines of an error.
-fn error(command: &str, name: &str, more: &str) -> Vec<String> {
-    let network = network(name);
-    lines(&fail(&arguments(command, &network, more)))
-}
-
-/// Walks a table of arguments and the error that each is refused with.
-fn assert_refused(command: &str, table: &[(&str, &str)]) {
-    for (more, expected) in table {
-        let found = error(command, "ada.pkl", more);
-        assert_eq!(found[0], format!("error: {expected}"), "{command} {more}");
-    }
+    common::succeed(&arguments(command, &network, more))
 }
 
 fn names(folder: &Path) -> BTreeSet<String> {
@@ -219,85 +202,6 @@ fn the_name_decides_what_a_video_is() {
 }
 
 #[test]
-fn wrong_walks_are_refused_before_any_frame_is_made() {
-    let folder = tempfile::tempdir().unwrap();
-    let w = folder.path().join("w.npz");
-    let values = Tensor::zeros((2, 6, 16), DType::F32, &Device::Cpu).unwrap();
-    arrays::write(&w, &[("w", &values)]).unwrap();
-    let w = text(&w);
-    assert_refused(
-        "interpolate",
-        &[
-            (
-                "--seeds 1",
-                "expected at least 2 pictures to lead from one to another, found 1",
-            ),
-            (
-                "--seeds 1-6 --grid 2x2",
-                "--grid 2x2: expected as many pictures for each of 4 walks, 2 or more, found 6 for all",
-            ),
-            (
-                "--seeds 1,2 --frames 0",
-                "--frames 0: must be from 1 to 100000",
-            ),
-            (
-                "--seeds 1,2 --out walk.avi",
-                "walk.avi: expected a name that ends in .mp4, .webp or .gif, or of a folder for frames",
-            ),
-            (
-                "--seeds 1,2 --out no/walk.mp4",
-                "no/walk.mp4: there is no folder no; make it first",
-            ),
-            (
-                "--seeds 1,2 --fps 60 --out walk.gif",
-                "walk.gif: browsers show a GIF with at most 50 frames per second, found 60; use fewer, or .mp4 or .webp",
-            ),
-            (
-                "--seeds 1,2 --fps 0",
-                "walk.mp4: expected 1 to 240 frames per second, found 0",
-            ),
-            (
-                "--seeds 1,2 --quality 101",
-                "walk.mp4: expected a quality from 1 to 100, found 101",
-            ),
-            (
-                "--seeds 1,2 --scale 0",
-                "walk.mp4: expected a scale from 1 to 64, found 0",
-            ),
-            (
-                "--seeds 1,2 --classes 0,1",
-                "--classes 0: the network was trained without labels; leave the option out",
-            ),
-            (
-                "--seeds 1,2 --classes 0",
-                "--classes: expected one for each of 2 pictures, found 1",
-            ),
-            (
-                &format!("--latents {w} --space z"),
-                "--space z: the w of files have no z; leave the option out",
-            ),
-            (
-                &format!("--latents {w} --trunc-cutoff 2 --trunc 0.5"),
-                "--trunc 0.5: is for seeds and z, but the w of files are used as they are; leave the option out",
-            ),
-            (
-                "--seeds 1,2 --scale 64 --grid 1000x1",
-                "--grid 1000x1: expected as many pictures for each of 1000 walks, 2 or more, found 2 for all",
-            ),
-        ],
-    );
-    assert_eq!(
-        error("interpolate", "ada_cond.pkl", "--seeds 1,2 --classes 0,4"),
-        ["error: --classes 4: the network has 4 classes; choose one from 0 to 3"]
-    );
-    assert_eq!(
-        error("interpolate", "ada_cond.pkl", "--seeds 1,2"),
-        ["error: the network was trained with 4 classes: choose one with --class 0 to --class 3"]
-    );
-    assert!(!Path::new("walk.mp4").exists());
-}
-
-#[test]
 fn truncation_goes_from_the_opposite_to_beyond() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("strip");
@@ -349,34 +253,6 @@ fn truncation_goes_from_the_opposite_to_beyond() {
 }
 
 #[test]
-fn wrong_truncations_are_refused() {
-    assert_refused(
-        "truncation",
-        &[
-            ("--seeds 1 --psi 0,0.5,0", "--psi: 0 is there twice"),
-            (
-                "--seeds 1 --psi 0:1",
-                "invalid value '0:1' for '--psi <LIST>': expected FROM:TO:COUNT with 2 to 1000 steps, such as -3:3:7, or up to 1000 numbers, such as -2,0,2",
-            ),
-            (
-                "--seeds 1 --trunc-cutoff 7",
-                "--trunc-cutoff 7: the network has 6 layers; choose at most that many",
-            ),
-            (
-                "--seeds 1 --trunc 0.5",
-                "unexpected argument '--trunc' found",
-            ),
-        ],
-    );
-    let progan = stylegan_goldens::folder("stylegan1/pkl").join("progan_tf.pkl");
-    let run = fail(&arguments("truncation", &progan, "--seeds 1"));
-    assert_eq!(
-        lines(&run).last().unwrap(),
-        "error: the network keeps no average to truncate to, as ProGAN doesn't; give a StyleGAN or a StyleGAN2"
-    );
-}
-
-#[test]
 fn a_latent_grid_has_its_pictures_in_the_corners_or_in_the_middle() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("grid");
@@ -414,30 +290,68 @@ fn a_latent_grid_has_its_pictures_in_the_corners_or_in_the_middle() {
 }
 
 #[test]
-fn wrong_latent_grids_are_refused() {
-    assert_refused(
-        "latent-grid",
-        &[
-            (
-                "--seeds 1,2",
-                "expected 4 pictures for the corners, or 3 for the middle and two that it changes towards, found 2",
-            ),
-            (
-                "--seeds 1-3 --space z",
-                "--space z: is for four corners, but there are 3 pictures; leave the option out",
-            ),
-            (
-                "--seeds 1-4 --space z --x 0:1.5",
-                "--x 0:1.5: with --space z must be from 0 to 1",
-            ),
-            (
-                "--seeds 1-4 --x 1",
-                "invalid value '1' for '--x <FROM:TO>': expected FROM:TO, such as -1:1",
-            ),
-            (
-                "--seeds 1-4 --grid 0x3",
-                "invalid value '0x3' for '--grid <CxR>': expected COLUMNSxROWS, each from 1 to 1000, such as 8x4",
-            ),
-        ],
+fn a_latent_grid_of_two_directions_crosses_their_strips() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| text(&folder.path().join(name)).to_string();
+    let (pca, out, saved) = (path("pca.safetensors"), path("out"), path("w.npz"));
+    let edit = |more: &str| {
+        let network = network("ada.pkl");
+        let line = format!("edit {more} --network {}", text(&network));
+        common::succeed(&words(&line).collect::<Vec<_>>());
+    };
+    edit(&format!(
+        "pca --count 3 --samples 200 --layers 0-3 --out {pca}"
+    ));
+    let start = format!("--seeds 3 --trunc 0.8 --directions {pca}");
+    // A cell of a strip of one row.
+    let strip = |direction: &str, more: &str, column: u32| {
+        let strips = path("strips");
+        edit(&format!(
+            "apply {start} --only {direction} {more} --outdir {strips}"
+        ));
+        let strip = open(Path::new(&strips).join(format!("{direction}.png")));
+        image::imageops::crop_imm(&strip, 16 * column, 0, 16, 16).to_image()
+    };
+    let cell = |row: u32, column: u32| open(Path::new(&out).join(format!("{row}-{column}.png")));
+
+    // Without more, the first two directions, from -3 to 3, and the picture in the middle.
+    let usual = format!("{start} --grid 3x3 --outdir {out}");
+    succeed("latent-grid", "ada.pkl", &usual);
+    let plain = pictures(folder.path(), "ada.pkl", "--seeds 3 --trunc 0.8").remove(0);
+    assert_eq!(cell(1, 1), plain);
+    for (column, place) in [(0, 0), (1, 2)] {
+        let strip = |direction| strip(direction, "--strengths -3,3", column);
+        assert_eq!(cell(1, place), strip("pca0"), "{place}");
+        assert_eq!(cell(place, 1), strip("pca1"), "{place}");
+    }
+
+    // Chosen ones, in other layers.
+    let chosen = format!(
+        "{start} --only pca2,pca0 --unit length --layers coarse --x -2:2 --y 0:1 --grid 5x2 \
+         --outdir {out} --save-w {saved}"
     );
+    succeed("latent-grid", "ada.pkl", &chosen);
+    assert_eq!(
+        open(Path::new(&out).join("grid.png")).dimensions(),
+        (5 * 16, 2 * 16)
+    );
+    for column in 0..5 {
+        let more = "--unit length --layers coarse --strengths -2:2:5";
+        assert_eq!(cell(0, column), strip("pca2", more, column), "{column}");
+    }
+    // A step down is the same in every column.
+    let ws = arrays::read(Path::new(&saved)).unwrap().remove(0).values;
+    let down = |column: usize| (ws.get(5 + column).unwrap() - ws.get(column).unwrap()).unwrap();
+    for column in 0..5 {
+        let difference = (down(column) - down(2)).unwrap().abs().unwrap();
+        assert!(difference.max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-5);
+        let length = down(column)
+            .get(0)
+            .unwrap()
+            .sqr()
+            .unwrap()
+            .sum_all()
+            .unwrap();
+        assert!((length.to_scalar::<f32>().unwrap() - 1.).abs() < 1e-4);
+    }
 }

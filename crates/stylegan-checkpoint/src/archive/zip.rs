@@ -64,7 +64,16 @@ pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Tree<'a>, St
     let pickle = match (pickles.next(), pickles.next()) {
         (Some(pickle), None) => pickle.clone(),
         (None, _) => {
-            let message = format!("expected a zip archive with an entry {PICKLE}, found none");
+            let mut names: Vec<&str> = entries.keys().map(String::as_str).collect();
+            names.sort_unstable();
+            let found = match names[..] {
+                [] => "an empty zip archive".to_string(),
+                [only] => format!("a zip archive with {only} only"),
+                [first, ref others @ ..] => {
+                    format!("a zip archive with {first} and {} others", others.len())
+                }
+            };
+            let message = format!("expected a PyTorch file with an entry {PICKLE}, found {found}");
             return Err(ReadError::new(ReadErrorKind::Unsupported, message));
         }
         (Some(_), Some(_)) => {
