@@ -546,14 +546,15 @@ impl<S: Scheme, L: Lanes> Work for Task<'_, S, L> {
 fn results<S: Scheme, L: Lanes>(l: L, columns: &[L::Vector], lines: &mut [L::Vector]) {
     let of_vector = S::PRODUCTS * S::RESULTS;
     let line = columns.len() / S::PRODUCTS;
+    let mut results = [[l.splat(0.0); MOST_RESULTS]; MOST_RESULTS];
     for (g, m) in columns.chunks_exact(of_vector).enumerate() {
-        let mut results = [[m[0]; MOST_RESULTS]; MOST_RESULTS];
         for (x, results) in results.iter_mut().take(S::RESULTS).enumerate() {
             let mut column = [m[0]; MOST_PRODUCTS];
             for (y, value) in column.iter_mut().take(S::PRODUCTS).enumerate() {
                 *value = m[S::RESULTS * y + x];
             }
-            *results = S::output(l, &column);
+            let column = S::output(l, &column);
+            results[..S::RESULTS].copy_from_slice(&column[..S::RESULTS]);
         }
         for y in 0..S::RESULTS {
             let mut row = [m[0]; MOST_RESULTS];

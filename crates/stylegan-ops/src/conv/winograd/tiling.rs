@@ -116,6 +116,8 @@ impl<S: Scheme, L: Lanes> Tiles<S, L> {
         let depth = precision.depth(channels.len());
         let column = depth * self.vectors;
         let row = S::PRODUCTS * column;
+        // Filled once: for every vector of tiles, that would show in a profile.
+        let mut rows = [[l.splat(0.0); MOST_PRODUCTS]; KERNEL];
         for (k, channel) in channels.enumerate() {
             let place = k / precision.channels();
             self.copy(l, input, channel, copy);
@@ -124,10 +126,12 @@ impl<S: Scheme, L: Lanes> Tiles<S, L> {
             }
             for &(start, width) in &self.panels {
                 for j in 0..width {
-                    let rows = match self.dense {
-                        true => self.rows(l, lines, start + j, 2 * self.line(), self.line()),
-                        false => self.rows(l, copy, start + j, self.pitch, TILE),
+                    let steps = match self.dense {
+                        true => [2 * self.line(), self.line()],
+                        false => [self.pitch, TILE],
                     };
+                    let pixels = if self.dense { &*lines } else { &*copy };
+                    self.rows(l, pixels, start + j, steps, &mut rows);
                     let to = start * depth + place * width + j;
                     for c in 0..S::PRODUCTS {
                         let mut pixels = [l.splat(0.0); KERNEL];
@@ -143,7 +147,7 @@ impl<S: Scheme, L: Lanes> Tiles<S, L> {
         }
     }
 
-    /// The rows of pixels of a vector of tiles, transformed; from row to row are `pitch` pixels, and `shift` to the
+    /// Transforms the rows of pixels of a vector of tiles; from row to row are `pitch` pixels, and `shift` to the
     /// pixels of the next tile.
     #[inline(always)]
     fn rows(
@@ -151,18 +155,17 @@ impl<S: Scheme, L: Lanes> Tiles<S, L> {
         l: L,
         pixels: &[f32],
         vector: usize,
-        pitch: usize,
-        shift: usize,
-    ) -> [[L::Vector; MOST_PRODUCTS]; KERNEL] {
+        [pitch, shift]: [usize; 2],
+        rows: &mut [[L::Vector; MOST_PRODUCTS]; KERNEL],
+    ) {
         let at = self.pixels[vector];
-        let mut rows = [[l.splat(0.0); MOST_PRODUCTS]; KERNEL];
         for (y, row) in rows.iter_mut().take(S::PIXELS).enumerate() {
             let pixels = &pixels[y * pitch..];
             let [a, b, c, d] = load(l, pixels, at);
             let [e, f, ..] = load(l, &pixels[shift..], at);
-            *row = S::input(l, [a, b, c, d, e, f]);
+            let transformed = S::input(l, [a, b, c, d, e, f]);
+            row[..S::PRODUCTS].copy_from_slice(&transformed[..S::PRODUCTS]);
         }
-        rows
     }
 
     /// Copies every row of pixels under the tiles to a line for all rows of tiles, and what comes a tile later to
