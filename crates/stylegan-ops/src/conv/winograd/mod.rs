@@ -98,7 +98,7 @@ pub(crate) fn pays(shape: &Shape) -> bool {
 /// The same for a transposed convolution; small pictures do not pay for their borders.
 pub(crate) fn transposed_pays(shape: &Shape) -> bool {
     let ([inputs, h, w], [outputs, ..]) = (shape.input, shape.output);
-    inputs >= 32 && outputs >= 32 && h * w >= 256
+    inputs >= 64 && outputs >= 64 && h * w >= 256
 }
 
 /// Tiles of all samples.
