@@ -19,17 +19,20 @@ use crate::styles::Styles;
 const EXAMPLES: &str = "\
 Examples:
   From a table of seeds and what their pictures show, with lines such as seed,smile and 17,1:
-    cargo xtask edit boundary --network ffhq.pkl --labels smiles.csv --out smile.safetensors
+    cargo xtask edit boundary --network ffhq.pkl --labels smiles.csv \\
+        --out smile.safetensors
   From scores of latents in a file, one line for each, so that age doesn't change with it:
-    cargo xtask edit boundary --network ffhq.pkl --latents w.npz --labels scores.csv --column smile \\
+    cargo xtask edit boundary --network ffhq.pkl --latents w.npz \\
+        --labels scores.csv --column smile \\
         --orthogonal-to age.safetensors:age --out smile.safetensors
   Labels for a network of the built-in portraits:
-    cargo xtask metrics factors --network runs/00000-portraits-auto-batch16 --seeds 0-1999 --out factors.csv
+    cargo xtask metrics factors --network runs/00000-portraits-auto-batch16 \\
+        --seeds 0-1999 --out factors.csv
 
-A column of two values has the two classes, the larger value being the one that the direction leads
-to; of other numbers the highest and the lowest are taken. What is printed: the part of the latents
-that were left out of the fit (3 of 10) which the boundary puts on the right side, and what always
-guessing the commoner class would get right (chance).";
+A column of two values has the two classes, the larger value being the one that the direction \
+leads to; of other numbers the highest and the lowest are taken. What is printed: the part of the \
+latents that were left out of the fit (3 of 10) which the boundary puts on the right side, and \
+what always guessing the commoner class would get right (chance).";
 
 /// Find the direction from one class of labelled latents to the other (InterFaceGAN)
 #[derive(Debug, clap::Args)]
