@@ -63,8 +63,9 @@ struct RunArgs {
     /// Go on from a checkpoint: a run folder goes on in place from its newest one, a file starts a
     /// new run folder; options given beside it must agree with the checkpoint, except --kimg, --tick,
     /// --snap, --batch-gpu, --outdir, --data, --lr, --gamma, --pl-weight, --mixing-prob and --ema-kimg.
-    /// Any other network file (.pkl, .pt, .safetensors) or an https:// address: start a new training from
-    /// its networks, with all options but those that choose the networks
+    /// Any other network file (.pkl, .pt, .safetensors, also what convert makes of a checkpoint) or an
+    /// https:// address: start a new training from its networks, with all options but those that choose
+    /// the networks
     #[arg(long, value_name = "FILE|RUN|URL")]
     resume: Option<PathBuf>,
 

@@ -1,6 +1,6 @@
 //! `edit boundary`: a direction from labelled latents.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::Tensor;
@@ -8,6 +8,7 @@ use stylegan_edit::{
     BoundaryOptions, Direction, Directions, EditError, Method, NetworkKind, boundary, shared_w,
 };
 
+use super::chosen::read_directions;
 use super::labels::{Labels, SEED};
 use super::{chosen_layers, percent, write};
 use crate::files::check_file;
@@ -176,7 +177,7 @@ fn others(wanted: &[String], kind: NetworkKind) -> Result<Vec<Direction>> {
             Some((file, name)) if !PathBuf::from(wanted).exists() => (file, Some(name)),
             _ => (&wanted[..], None),
         };
-        let directions = Directions::read(file).with_context(of_option)?;
+        let directions = read_directions("--orthogonal-to", Path::new(file))?;
         directions.check_network(kind).with_context(of_option)?;
         match name {
             Some(name) => found.push(directions.get(name).with_context(of_option)?.clone()),
@@ -188,8 +189,8 @@ fn others(wanted: &[String], kind: NetworkKind) -> Result<Vec<Direction>> {
 
 /// What is in the file of `--append`.
 fn existing(args: &Args, kind: NetworkKind) -> Result<Vec<Direction>> {
-    let of_option = || format!("--append to {}", args.out.display());
-    let directions = Directions::read(&args.out).with_context(of_option)?;
-    directions.check_network(kind).with_context(of_option)?;
+    let directions = read_directions("--append to", &args.out)?;
+    let fits = directions.check_network(kind);
+    fits.with_context(|| format!("--append to {}", args.out.display()))?;
     Ok(directions.list().to_vec())
 }
