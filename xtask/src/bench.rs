@@ -14,7 +14,7 @@ use anyhow::{Result, ensure};
 use stylegan_trainer::MemoryMeter;
 
 use crate::device::DeviceChoice;
-use crate::files::check_file;
+use crate::files::{self, check_file};
 use crate::precision::PrecisionChoice;
 use crate::print_result;
 use crate::progress::Terminal;
@@ -29,16 +29,17 @@ Examples:
   Eight at a time on two threads, as numbers for a program:
     cargo xtask bench generate --resolution 256 --batch 8 --threads 2 --json
 
-The network is new, because its time doesn't depend on what it has learned. It makes pictures from
-latents with constant noise, not truncated. GFLOP/s are of the direct form of its convolutions.
+The network is new, because its time doesn't depend on what it has learned. It makes pictures from \
+latents with constant noise, not truncated. GFLOP/s are of the direct form of its convolutions. \
 Close other programs first: they take cores and memory bandwidth away.";
 
 const TRAIN_STEP_EXAMPLES: &str = "\
 Example:
-  cargo xtask bench train-step --resolution 32 --channel-base 8192 --channel-max 256 --batch 16
+  cargo xtask bench train-step --resolution 32 --channel-base 8192 \\
+      --channel-max 256 --batch 16
 
-A run is 16 steps: each has Gmain and Dmain, four have path length regularization (Greg), and one
-has R1 (Dreg). All times are of one step on average. The pictures are the same in every step.
+A run is 16 steps: each has Gmain and Dmain, four have path length regularization (Greg), and one \
+has R1 (Dreg). All times are of one step on average. The pictures are the same in every step. \
 Close other programs first: they take cores and memory bandwidth away.";
 
 /// Measure how fast this machine makes pictures and trains
@@ -135,6 +136,7 @@ pub fn run(args: &Args, recorder: &Recorder, terminal: &Terminal) -> Result<()> 
                 repeats,
                 &args.measure,
                 recorder,
+                terminal,
             )
         }
         Command::TrainStep(args) => {
@@ -146,6 +148,7 @@ pub fn run(args: &Args, recorder: &Recorder, terminal: &Terminal) -> Result<()> 
                 repeats,
                 &args.measure,
                 recorder,
+                terminal,
             )
         }
         Command::Scaling(args) => scaling::run(args),
@@ -175,6 +178,7 @@ fn measure(
     repeats: Repeats,
     args: &MeasureArgs,
     recorder: &Recorder,
+    terminal: &Terminal,
 ) -> Result<()> {
     let config = network.config(kind)?;
     let device = args.device.open("bench")?;
@@ -183,7 +187,7 @@ fn measure(
     }
     let mut work = work::new(kind, &config, &device, precision)?;
     if let Some(path) = &args.export {
-        work.export(path)?;
+        files::replace(path, terminal, |path| work.export(path))?;
     }
     for _ in 0..repeats.warmup {
         work.warm_up()?;

@@ -24,16 +24,18 @@ Examples:
   Poses and shapes of one network, colours and textures of the other:
     cargo xtask blend ffhq.pkl cartoons.pkl blend.safetensors --at 32
   With a smooth transition, and a picture of three rows: the first, the blend, the second:
-    cargo xtask blend ffhq.pkl cartoons.pkl blend.pt --at 32 --smooth 4 --preview blend.png
+    cargo xtask blend ffhq.pkl cartoons.pkl blend.pt --at 32 --smooth 4 \\
+        --preview blend.png
 
-Both networks must be of one kind and size, and have something to say to each other only where one
+Both networks must be of one kind and size, and have something to say to each other only where one \
 was trained from the other (or both from a third). The mapping network is that of the first.";
 
 /// Make a network of the low layers of one and the high layers of another
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Network for the low resolutions: a file of any format, or a run folder for its newest checkpoint
+    /// Network for the low resolutions: a file of any format, a run folder for its newest checkpoint, or an
+    /// https:// address
     #[arg(value_name = "LOW")]
     low: PathBuf,
 

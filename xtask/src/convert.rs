@@ -15,9 +15,10 @@ Examples:
   A network of the PyTorch or TensorFlow tools, to load faster and anywhere:
     cargo xtask convert ffhq.pkl ffhq.safetensors
   The averaged generator of a run, for PyTorch programs of the rosinality kind:
-    cargo xtask convert runs/00000-portraits-auto-batch16 portraits.pt --only g_ema
+    cargo xtask convert runs/00000-portraits-auto-batch16 portraits.pt \\
+        --only g_ema
 
-Every number is written as it was read. The safetensors file has the names of the public StyleGAN2
+Every number is written as it was read. The safetensors file has the names of the public StyleGAN2 \
 tools behind G_ema., G. and D.; the .pt file is read by torch.load(FILE, weights_only=True).";
 
 /// Write a network of any format as safetensors, or for PyTorch

@@ -23,13 +23,16 @@ pub use chosen::{Chosen, DirectionArgs, UnitArg};
 
 const EXAMPLES: &str = "\
 Examples:
-  What changes the styles of the coarse layers the most, as SeFa finds it, and strips of what that does:
-    cargo xtask edit factorize --network ffhq.pkl --layers coarse --out sefa.safetensors
-    cargo xtask edit apply --network ffhq.pkl --directions sefa.safetensors --seeds 0-3
+  What changes the styles of the coarse layers the most (SeFa), and strips of it:
+    cargo xtask edit factorize --network ffhq.pkl --layers coarse \\
+        --out sefa.safetensors
+    cargo xtask edit apply --network ffhq.pkl --directions sefa.safetensors \\
+        --seeds 0-3
   Where the latents vary the most (GANSpace):
     cargo xtask edit pca --network ffhq.pkl --out pca.safetensors
   From one class of labelled latents to the other (InterFaceGAN):
-    cargo xtask edit boundary --network ffhq.pkl --labels smiles.csv --out smile.safetensors";
+    cargo xtask edit boundary --network ffhq.pkl --labels smiles.csv \\
+        --out smile.safetensors";
 
 /// Find directions of change in a network, and edit pictures along them
 #[derive(Debug, clap::Args)]

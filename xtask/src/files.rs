@@ -41,10 +41,20 @@ pub fn write(
     terminal: &Terminal,
     write: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
+    replace(path, terminal, write)?;
+    print_result(path.display())
+}
+
+/// [`write`](fn@write) for a command whose result is something else: no path is printed.
+pub fn replace(
+    path: &Path,
+    terminal: &Terminal,
+    write: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
     let replaces = path.exists();
     write(path)?;
     if replaces {
         terminal.line("note: replaced the file that was there before");
     }
-    print_result(path.display())
+    Ok(())
 }

@@ -12,13 +12,14 @@ use crate::seeds::GridSize;
 const EXAMPLES: &str = "\
 Examples:
   Pictures of 17 seeds, and all of them in one:
-    cargo xtask generate --network runs/00000-portraits-auto-batch16 --seeds 0-15,85 --trunc 0.7 \\
-        --outdir out --grid 6x3
+    cargo xtask generate --network runs/00000-portraits-auto-batch16 \\
+        --seeds 0-15,85 --trunc 0.7 --outdir out --grid 6x3
   The picture that a projection has found, as a JPEG:
-    cargo xtask generate --network ffhq.pkl --latents projected.safetensors --format jpeg
+    cargo xtask generate --network ffhq.pkl --latents projected.safetensors \\
+        --format jpeg
 
-Every picture is written as seedNNNN.png, of files as latentNNNN.png, the grid as grid.png. The same
-seed gives the same latent as the public StyleGAN tools. Existing pictures of these names are
+Every picture is written as seedNNNN.png, of files as latentNNNN.png, the grid as grid.png. The \
+same seed gives the same latent as the public StyleGAN tools. Existing pictures of these names are \
 replaced.";
 
 /// Make pictures with a trained ProGAN, StyleGAN or StyleGAN2

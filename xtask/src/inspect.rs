@@ -23,8 +23,8 @@ Examples:
   cargo xtask inspect runs/00000-portraits-auto-batch16
   cargo xtask inspect ffhq.pkl --json > ffhq.json
 
-Reads pickles of the PyTorch and TensorFlow tools, PyTorch files of the rosinality kind, and
-safetensors, recognised by their content. Nothing in a file is executed. Parameters are what
+Reads pickles of the PyTorch and TensorFlow tools, PyTorch files of the rosinality kind, and \
+safetensors, recognised by their content. Nothing in a file is executed. Parameters are what \
 training changes; buffers are constant noise, filters and the average w.";
 
 /// Show what is in a network file: family, configuration, layers, and what else

@@ -18,19 +18,22 @@ const MOST_FRAMES: usize = 100_000;
 const EXAMPLES: &str = "\
 Examples:
   From seed to seed and back to the first, two seconds each, as a video for any browser:
-    cargo xtask interpolate --network runs/00000-portraits-auto-batch16 --seeds 85,100,75,458 --loop \\
-        --trunc 0.7 --out walk.mp4
+    cargo xtask interpolate --network runs/00000-portraits-auto-batch16 \\
+        --seeds 85,100,75,458 --loop --trunc 0.7 --out walk.mp4
   Six walks beside each other, each through four of the seeds, without bends:
-    cargo xtask interpolate --network ffhq.pkl --seeds 0-23 --grid 3x2 --loop --interpolation cubic
+    cargo xtask interpolate --network ffhq.pkl --seeds 0-23 --grid 3x2 --loop \\
+        --interpolation cubic
   From one projected picture to another, as a GIF:
-    cargo xtask interpolate --network ffhq.pkl --latents me/projected_w.npz you/projected_w.npz \\
-        --out morph.gif --fps 20
+    cargo xtask interpolate --network ffhq.pkl \\
+        --latents me/projected_w.npz you/projected_w.npz --out morph.gif \\
+        --fps 20
   One seed through the classes of a network with labels:
-    cargo xtask interpolate --network cifar10.pkl --seeds 3,3,3 --classes 0,1,2 --loop
+    cargo xtask interpolate --network cifar10.pkl --seeds 3,3,3 \\
+        --classes 0,1,2 --loop
 
-Seeds and z are joined on the sphere that z are from, ws along straight lines. The noise is the same
-in all frames of a walk, also with --noise-mode random. The name decides the format: .mp4 (H.264),
-.webp, .gif, or that of a folder for numbered frames. An existing file is replaced.";
+Seeds and z are joined on the sphere that z are from, ws along straight lines. The noise is the \
+same in all frames of a walk, also with --noise-mode random. The name decides the format: .mp4 \
+(H.264), .webp, .gif, or that of a folder for numbered frames. An existing file is replaced.";
 
 /// Make a video that leads from picture to picture
 #[derive(Debug, clap::Args)]

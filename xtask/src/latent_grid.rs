@@ -19,14 +19,17 @@ use crate::styles::Styles;
 const EXAMPLES: &str = "\
 Examples:
   Everything between four pictures, which stand in the corners:
-    cargo xtask latent-grid --network runs/00000-portraits-auto-batch16 --seeds 85,100,75,458 --trunc 0.7
+    cargo xtask latent-grid --network runs/00000-portraits-auto-batch16 \\
+        --seeds 85,100,75,458 --trunc 0.7
   One picture in the middle, changed towards and away from two others:
-    cargo xtask latent-grid --network ffhq.pkl --seeds 85,100,75 --x -1:1 --y -1:1
+    cargo xtask latent-grid --network ffhq.pkl --seeds 85,100,75 --x -1:1 \\
+        --y -1:1
   One picture, changed in two directions that edit factorize has found:
-    cargo xtask latent-grid --network ffhq.pkl --seeds 85 --directions sefa.safetensors --only sefa1,sefa6
+    cargo xtask latent-grid --network ffhq.pkl --seeds 85 \\
+        --directions sefa.safetensors --only sefa1,sefa6
 
-grid.png has all pictures side by side. Every picture is also written as ROW-COLUMN.png, counted from
-0-0 at the left top. Existing pictures of these names are replaced.";
+grid.png has all pictures side by side. Every picture is also written as ROW-COLUMN.png, counted \
+from 0-0 at the left top. Existing pictures of these names are replaced.";
 
 /// Make a grid of pictures that change in two directions
 #[derive(Debug, clap::Args)]

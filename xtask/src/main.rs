@@ -35,7 +35,7 @@ mod truncation;
 use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
-use std::num::NonZero;
+use std::num::{IntErrorKind, NonZero, ParseFloatError, ParseIntError};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -101,15 +101,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// What libraries say of text that is no number or no truth value isn't for users.
+/// What libraries say of text that is no number isn't for users.
 fn in_plain_words(error: clap::Error) -> clap::Error {
-    let reason = error.source().map(ToString::to_string);
-    let expected = match reason.as_deref() {
-        Some("invalid digit found in string") => "expected a whole number, 0 or more",
-        Some("invalid float literal") => "expected a number, such as 0.5",
-        Some("value was not a boolean") => "expected true or false",
-        Some("number too large to fit in target type") => "is more than this program counts to",
-        _ => return error,
+    let Some(expected) = error.source().and_then(expected_number) else {
+        return error;
     };
     let part = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
     let [argument, value] = [ContextKind::InvalidArg, ContextKind::InvalidValue].map(part);
@@ -117,6 +112,20 @@ fn in_plain_words(error: clap::Error) -> clap::Error {
         "invalid value '{value}' for '{argument}': {expected}\n\nFor more information, try '--help'.\n"
     );
     clap::Error::raw(ErrorKind::ValueValidation, message)
+}
+
+/// What was expected where the standard library couldn't read a number.
+fn expected_number(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    if error.is::<ParseFloatError>() {
+        return Some("expected a number, such as 0.5");
+    }
+    match error.downcast_ref::<ParseIntError>()?.kind() {
+        IntErrorKind::Empty | IntErrorKind::InvalidDigit => {
+            Some("expected a whole number, 0 or more")
+        }
+        IntErrorKind::PosOverflow => Some("is more than this program counts to"),
+        _ => None,
+    }
 }
 
 fn run(cli: &Cli, threads: usize, terminal: &Terminal) -> Result<()> {
@@ -210,23 +219,4 @@ fn with_causes(error: &anyhow::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn causes_are_not_repeated() {
-        let error = anyhow::anyhow!("disk full").context("can't write a.png: disk full");
-        assert_eq!(with_causes(&error), "can't write a.png: disk full");
-        let error = anyhow::anyhow!("no driver").context("--device cuda:0: no such CUDA device");
-        assert_eq!(
-            with_causes(&error),
-            "--device cuda:0: no such CUDA device: no driver"
-        );
-    }
-}
+mod tests;

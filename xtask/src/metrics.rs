@@ -30,13 +30,14 @@ const BATCH: usize = 16;
 const SWD_EXAMPLES: &str = "\
 Examples:
   How far the pictures of a network are from those that it learned from:
-    cargo xtask metrics swd --reals pictures.zip --network runs/00000-pictures-auto-batch16
+    cargo xtask metrics swd --reals pictures.zip \\
+        --network runs/00000-pictures-auto-batch16
   Two folders, as numbers for a program:
     cargo xtask metrics swd --reals photos --fakes out --resolution 64 --json
 
-Lower is better, 0 is perfect. There is a line for each size of detail: the finest says whether
-sharpness and texture are right, 16x16 whether the large shapes are; colours don't count there.
-The last line is for colours and their places in the picture, in steps of 0 to 255. Compare only
+Lower is better, 0 is perfect. There is a line for each size of detail: the finest says whether \
+sharpness and texture are right, 16x16 whether the large shapes are; colours don't count there. \
+The last line is for colours and their places in the picture, in steps of 0 to 255. Compare only \
 numbers of the same resolution and the same number of pictures.";
 
 /// Measure how good generated pictures are, and what a network does inside

@@ -51,7 +51,6 @@ pub fn load(
 pub fn load_with_discriminator(
     network: &Path,
     device: &Device,
-    precision: PrecisionChoice,
     terminal: &Terminal,
 ) -> Result<(TrainedGenerator, Option<Discriminator>)> {
     let source = Source::find(network, terminal)?;
@@ -67,7 +66,7 @@ pub fn load_with_discriminator(
             (generator, d.with_context(|| source.name())?)
         }
     };
-    let generator = prepared(generator, device, precision, terminal)?;
+    let generator = prepared(generator, device, PrecisionChoice::F32, terminal)?;
     Ok((generator, discriminator))
 }
 

@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::files::check_file;
-use crate::print_result;
+use crate::files::{self, check_file};
 use crate::progress::Terminal;
 
 const EXAMPLES: &str = "\
@@ -24,16 +23,18 @@ Examples:
   What metrics feature-maps has measured:
     cargo xtask plot feature-maps stylegan1.json stylegan2.json
 
-Open the file in a web browser. The scores of reals and fakes should stay some units apart, and
-neither run away. No curve says how good the pictures are: look at fakes*.png, or use
-cargo xtask metrics.";
+Open the file in a web browser. The scores of reals and fakes should stay some units apart, and \
+neither run away. No curve says how good the pictures are: look at fakes*.png, or use cargo xtask \
+metrics.";
 
 const FEATURE_MAPS_EXAMPLES: &str = "\
 Example:
-  cargo xtask plot feature-maps stylegan1.json stylegan2.json --out feature-maps.svg
+  cargo xtask plot feature-maps stylegan1.json stylegan2.json \\
+      --out feature-maps.svg
 
-Lines are medians over channels, bands the middle half of the channels; wide lines are before
-normalisation, thin ones after it, and grey ones the highest peak that is possible. cargo xtask metrics feature-maps --help says what is measured.";
+Lines are medians over channels, bands the middle half of the channels; wide lines are before \
+normalisation, thin ones after it, and grey ones the highest peak that is possible. cargo xtask \
+metrics feature-maps --help says what is measured.";
 
 /// Draw the curves of training runs, or what is measured of feature maps, as an SVG picture
 #[derive(Debug, clap::Args)]
@@ -109,10 +110,7 @@ fn check_run(path: &Path) -> Result<()> {
 }
 
 fn save(svg: &str, out: &Path, terminal: &Terminal) -> Result<()> {
-    let replaced = out.exists();
-    fs::write(out, svg).with_context(|| format!("--out {}", out.display()))?;
-    if replaced {
-        terminal.line("note: replaced the picture that was there before");
-    }
-    print_result(out.display())
+    files::write(out, terminal, |out| {
+        fs::write(out, svg).with_context(|| format!("--out {}", out.display()))
+    })
 }

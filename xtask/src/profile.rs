@@ -25,10 +25,11 @@ Examples:
   Which operators the time of a picture goes into:
     cargo xtask profile generate --resolution 256 --threads 2
   The same of 16 training steps, and a timeline for https://ui.perfetto.dev:
-    cargo xtask profile train-step --resolution 32 --batch 16 --trace trace.json
+    cargo xtask profile train-step --resolution 32 --batch 16 \\
+        --trace trace.json
 
-Operators are those of stylegan-ops. backward is candle's walk of the graph with what candle itself
-adds up there, everything else is candle's own operators in the forward pass, and the rest.";
+Operators are those of stylegan-ops. backward is candle's walk of the graph with what candle \
+itself adds up there, everything else is candle's own operators in the forward pass, and the rest.";
 
 /// Show which operators the time goes into
 #[derive(Debug, clap::Args)]

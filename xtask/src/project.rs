@@ -28,17 +28,18 @@ Examples:
   The latent of a photo, and a video of the way there:
     cargo xtask project --network ffhq.pkl --target photo.jpg --outdir out
   Closer to pictures that the network can't make, with LPIPS as the distance:
-    cargo xtask project --network ffhq.pkl --target photo.jpg --space w+ --lpips vgg16.safetensors
+    cargo xtask project --network ffhq.pkl --target photo.jpg --space w+ \\
+        --lpips vgg16.safetensors
   The picture that was found once more, and the same latent with the network's own noise:
     cargo xtask generate --network ffhq.pkl --latents out/projected.safetensors
     cargo xtask generate --network ffhq.pkl --latents out/projected_w.npz
 
-Writes projected_w.npz (w [1, layers, w_dim], which the public tools read too),
-projected.safetensors (w, and the noise maps that the picture was found with unless they are the
-network's own), target.png, proj.png, comparison.png (target and result side by side) and proj.mp4. Of several targets, each has a folder
-of its own, named like the picture. Existing files of these names are replaced. Ctrl-C ends the
-search and writes what it has come to. docs/projection.md says how well it works, and how to make
-the file of --lpips.";
+Writes projected_w.npz (w [1, layers, w_dim], which the public tools read too), \
+projected.safetensors (w, and the noise maps that the picture was found with unless they are the \
+network's own), target.png, proj.png, comparison.png (target and result side by side) and \
+proj.mp4. Of several targets, each has a folder of its own, named like the picture. Existing files \
+of these names are replaced. Ctrl-C ends the search and writes what it has come to. \
+docs/projection.md says how well it works, and how to make the file of --lpips.";
 
 /// Find the latent of a picture
 #[derive(Debug, clap::Args)]
@@ -55,14 +56,14 @@ pub struct Args {
     #[command(flatten)]
     format: FormatArg,
 
-    /// Whether to make a video of the way there
+    /// Whether to make a video of the way there: true or false
     #[arg(
         long,
         value_name = "BOOL",
         num_args = 0..=1,
         default_value = "true",
         default_missing_value = "true",
-        value_parser = clap::builder::BoolishValueParser::new(),
+        value_parser = truth_value,
         action = clap::ArgAction::Set
     )]
     save_video: bool,
@@ -78,6 +79,15 @@ pub struct Args {
 
     #[command(flatten)]
     network: TrainedArgs,
+}
+
+/// The words for true and false that the public projector takes.
+fn truth_value(text: &str) -> Result<bool, &'static str> {
+    match text.to_lowercase().as_str() {
+        "true" | "t" | "yes" | "y" | "on" | "1" => Ok(true),
+        "false" | "f" | "no" | "n" | "off" | "0" => Ok(false),
+        _ => Err("expected true or false"),
+    }
 }
 
 /// Runs `project`.
@@ -237,6 +247,17 @@ fn read_targets(paths: &[PathBuf], trained: &Trained) -> Result<Vec<DynamicImage
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn truth_values_are_those_of_the_public_projector() {
+        for text in ["1", "true", "T", "yes", "y", "on"] {
+            assert_eq!(truth_value(text), Ok(true), "{text}");
+        }
+        for text in ["0", "False", "f", "no", "N", "off"] {
+            assert_eq!(truth_value(text), Ok(false), "{text}");
+        }
+        assert_eq!(truth_value("maybe"), Err("expected true or false"));
+    }
 
     #[test]
     fn several_targets_have_folders_of_their_own() {

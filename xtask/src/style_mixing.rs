@@ -17,18 +17,19 @@ use crate::styles::{Band, Scale, Styles};
 const EXAMPLES: &str = "\
 Examples:
   Where pictures of two rows meet those of three columns, the styles of 16x16 and 32x32:
-    cargo xtask style-mixing --network runs/00000-portraits-stylegan1-batch16 --rows 85,100 \\
-        --cols 55,821,1789 --styles middle
+    cargo xtask style-mixing --network runs/00000-portraits-stylegan1-batch16 \\
+        --rows 85,100 --cols 55,821,1789 --styles middle
   The figure of the StyleGAN paper, all scales one under the other:
-    cargo xtask style-mixing --network runs/00000-portraits-stylegan1-batch16 --rows 85,100 \\
-        --cols 55,821,1789 --styles coarse,middle,fine
+    cargo xtask style-mixing --network runs/00000-portraits-stylegan1-batch16 \\
+        --rows 85,100 --cols 55,821,1789 --styles coarse,middle,fine
 
-grid.png has the pictures of --rows at the left (A), those of --cols at the top (B), and where they
-meet the picture of A with the styles of B at the layers of --styles: coarse ones are pose and
-shape (4x4 and 8x8), middle ones features (16x16 and 32x32), fine ones colours and texture (64x64
-and up). Several scales have a band of rows each. Every picture is also written as ROW-COLUMN.png,
-with several scales as ROW-COLUMN-SCALE.png, the sources as SEED-SEED.png; latents of files are called
-row0, row1, ... and column0, column1, ... Existing pictures of these names are replaced.";
+grid.png has the pictures of --rows at the left (A), those of --cols at the top (B), and where \
+they meet the picture of A with the styles of B at the layers of --styles: coarse ones are pose \
+and shape (4x4 and 8x8), middle ones features (16x16 and 32x32), fine ones colours and texture \
+(64x64 and up). Several scales have a band of rows each. Every picture is also written as \
+ROW-COLUMN.png, with several scales as ROW-COLUMN-SCALE.png, the sources as SEED-SEED.png; latents \
+of files are called row0, row1, ... and column0, column1, ... Existing pictures of these names are \
+replaced.";
 
 /// Make a figure of pictures that take some of their styles from others
 #[derive(Debug, clap::Args)]

@@ -21,17 +21,19 @@ use crate::progress::{Console, Terminal};
 const EXAMPLES: &str = "\
 Examples:
   See training work within minutes on a laptop, on portraits that are built in:
-    cargo xtask train --channel-base 1024 --channel-max 64 --z-dim 64 --w-dim 64 --batch 16 \\
-        --resolution 32 --kimg 60 --tick 1 --snap 5
+    cargo xtask train --channel-base 1024 --channel-max 64 --z-dim 64 \\
+        --w-dim 64 --batch 16 --resolution 32 --kimg 60 --tick 1 --snap 5
   Train on a folder or zip of pictures, resized to 64x64:
     cargo xtask train --data pictures.zip --resolution 64 --mirror
-  Train a StyleGAN, which grows from 8x8 pictures to 16x16 and so on, in shorter phases than the paper's:
+  Train a StyleGAN, which grows from 8x8 pictures to 16x16 and so on, in shorter phases than the \
+paper's:
     cargo xtask train --cfg stylegan1 --data pictures.zip --resolution 64 \\
         --lod-training-kimg 60 --lod-transition-kimg 60 --kimg 500
   Go on with a run that was interrupted (Ctrl-C saves before it ends):
     cargo xtask train --resume runs/00000-portraits-auto-batch16
   Start from a network that was published, which takes far less time than starting anew:
-    cargo xtask train --resume https://example.org/ffhq256.pkl --data pictures.zip --mirror --kimg 1000
+    cargo xtask train --resume https://example.org/ffhq256.pkl \\
+        --data pictures.zip --mirror --kimg 1000
 
 Pictures (fakes*.png), checkpoints and logs are written to a new folder under --outdir.";
 
@@ -61,8 +63,9 @@ struct RunArgs {
     /// Go on from a checkpoint: a run folder goes on in place from its newest one, a file starts a
     /// new run folder; options given beside it must agree with the checkpoint, except --kimg, --tick,
     /// --snap, --batch-gpu, --outdir, --data, --lr, --gamma, --pl-weight, --mixing-prob and --ema-kimg.
-    /// Any other network file (.pkl, .pt, .safetensors) or an https:// address: start a new training from
-    /// its networks, with all options but those that choose the networks
+    /// Any other network file (.pkl, .pt, .safetensors, also what convert makes of a checkpoint) or an
+    /// https:// address: start a new training from its networks, with all options but those that choose
+    /// the networks
     #[arg(long, value_name = "FILE|RUN|URL")]
     resume: Option<PathBuf>,
 

@@ -16,13 +16,15 @@ use crate::steps::Steps;
 const EXAMPLES: &str = "\
 Examples:
   From the opposite of two pictures over the average one to more than they are:
-    cargo xtask truncation --network runs/00000-portraits-auto-batch16 --seeds 85,100
+    cargo xtask truncation --network runs/00000-portraits-auto-batch16 \\
+        --seeds 85,100
   The values that the StyleGAN paper shows, only in the coarse and middle layers:
-    cargo xtask truncation --network ffhq.pkl --seeds 91,388 --psi 1,0.7,0.5,0,-0.5,-1 --trunc-cutoff 8
+    cargo xtask truncation --network ffhq.pkl --seeds 91,388 \\
+        --psi 1,0.7,0.5,0,-0.5,-1 --trunc-cutoff 8
 
-truncation.png has a row for each picture given and a column for each psi, from the left to the right.
-Every picture is also written as seedNNNN-psiPSI.png, of files as latentNNNN-psiPSI.png. Existing
-pictures of these names are replaced.";
+truncation.png has a row for each picture given and a column for each psi, from the left to the \
+right. Every picture is also written as seedNNNN-psiPSI.png, of files as latentNNNN-psiPSI.png. \
+Existing pictures of these names are replaced.";
 
 /// Show pictures at every truncation, from the opposite of the average to beyond themselves
 #[derive(Debug, clap::Args)]
@@ -92,7 +94,7 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<()> {
 
 /// The network, which must keep an average; nothing is truncated yet.
 fn open(args: &Args, terminal: &Terminal) -> Result<PictureMaker> {
-    let trained = args.trained.open("truncation", terminal)?;
+    let trained = args.making.open(&args.trained, "truncation", terminal)?;
     let config = &trained.generator.config;
     ensure!(
         config.mapping.w_avg,

@@ -11,6 +11,7 @@
 //! what its networks compute.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -19,11 +20,24 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// The folder of reference values for one family, e.g. `stylegan2`.
+///
+/// # Panics
+/// If `STYLEGAN_GOLDENS` names no folder.
 pub fn folder(family: &str) -> PathBuf {
-    let root = std::env::var_os("STYLEGAN_GOLDENS")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures")));
-    root.join(family)
+    root(std::env::var_os("STYLEGAN_GOLDENS")).join(family)
+}
+
+/// The folder that was named, or that of this crate.
+fn root(named: Option<OsString>) -> PathBuf {
+    let Some(named) = named.map(PathBuf::from) else {
+        return PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures"));
+    };
+    assert!(
+        named.is_dir(),
+        "STYLEGAN_GOLDENS={}: there is no such folder (a relative path starts at the crate that is tested)",
+        named.display()
+    );
+    named
 }
 
 /// The device that tests compute on: the one that `STYLEGAN_DEVICE` names, else the CPU.
@@ -128,7 +142,9 @@ pub fn load_file<P: DeserializeOwned>(path: &Path, dtype: DType) -> Result<Vec<C
         serde_json::from_str(&json).map_err(|e| error(format!("{}.json: {e}", path.display())))?;
     let mut tensors = BTreeMap::<String, BTreeMap<String, Tensor>>::new();
     let file = path.with_extension("safetensors");
-    for (key, tensor) in candle_core::safetensors::load(file, device())? {
+    let loaded = candle_core::safetensors::load(&file, device())
+        .map_err(|e| error(format!("{}: {e}", file.display())))?;
+    for (key, tensor) in loaded {
         if let Some((case, tensor_name)) = key.split_once('/') {
             let case = tensors.entry(case.to_string()).or_default();
             case.insert(tensor_name.to_string(), tensor.to_dtype(dtype)?);
@@ -207,6 +223,19 @@ mod tests {
         for wrong in ["", "gpu", "cpu:1", "metal:1", "cuda:x"] {
             assert!(open(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn reference_values_are_in_the_folder_that_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(root(Some(folder.path().into())), folder.path());
+        assert!(root(None).join("stylegan2").is_dir());
+    }
+
+    #[test]
+    #[should_panic(expected = "STYLEGAN_GOLDENS=no/such/folder: there is no such folder")]
+    fn a_folder_that_is_named_must_be_there() {
+        root(Some("no/such/folder".into()));
     }
 
     fn tensor(values: &[f64]) -> Tensor {
@@ -295,6 +324,9 @@ mod tests {
             error.contains("file.json: no tensors for case b"),
             "{error}"
         );
+        std::fs::remove_file(path.with_extension("safetensors")).unwrap();
+        let error = load_file::<Value>(&path, DType::F32).err().unwrap();
+        assert!(error.to_string().contains("file.safetensors: "), "{error}");
         let error = write("{}").err().unwrap().to_string();
         assert!(error.contains("file.json has no cases"), "{error}");
     }

@@ -296,7 +296,9 @@ fn check_dataset(
     for (what, trained, found) in numbers {
         if trained != found {
             let problem = format!(
-                "was trained with {trained} {what}, but the data has {found}: {}; give the pictures of that training with --data",
+                "was trained with {trained} {what}, but the data has {found}: {}; give the pictures of that \
+                 training with --data, or start a new one from its networks: resume from a copy of them that \
+                 convert makes",
                 dataset.describe()
             );
             return Err(TrainError::run(snapshot, problem));

@@ -12,9 +12,9 @@ use serde::Serialize;
 use crate::print_result;
 
 const NOTES: &str = "\
-Matrix products are f32, of 2048x2048 matrices, by the gemm crate. Copy reads and writes 256 MiB,
-triad computes a = b + 3 c of arrays of that size; both count the bytes that are read and written.
-First touch writes to every page of memory that the system has just given out. All are the best of
+Matrix products are f32, of 2048x2048 matrices, by the gemm crate. Copy reads and writes 256 MiB, \
+triad computes a = b + 3 c of arrays of that size; both count the bytes that are read and written. \
+First touch writes to every page of memory that the system has just given out. All are the best of \
 several tries.";
 
 /// Measure the matrix products and the memory of this machine

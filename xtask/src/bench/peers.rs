@@ -19,9 +19,9 @@ Examples:
   One picture of 256x256 pixels, beside PyTorch only:
     cargo xtask bench peers --only generate-256-1 --peers pytorch
 
-The first time, a virtual environment is made in the build folder, and PyTorch, ONNX Runtime and
-OpenVINO are installed into it from PyPI, some gigabytes. All compute in f32 on the same number of
-threads, each in a process of its own, and their results have to be ours before anything is timed.
+The first time, a virtual environment is made in the build folder, and PyTorch, ONNX Runtime and \
+OpenVINO are installed into it from PyPI, some gigabytes. All compute in f32 on the same number of \
+threads, each in a process of its own, and their results have to be ours before anything is timed. \
 Then they take turns. Close other programs first.";
 
 /// Compare with PyTorch, torch.compile, ONNX Runtime and OpenVINO

@@ -15,9 +15,10 @@ Examples:
   Pictures of several sizes, several at a time, and on one thread and two:
     cargo xtask bench scaling generate --threads 2
   Training steps at two resolutions only, as a line of JSON each:
-    cargo xtask bench scaling train-step --resolutions 32,64 --batches 16 --json
+    cargo xtask bench scaling train-step --resolutions 32,64 --batches 16 \\
+        --json
 
-Each number is changed by itself; the others are those of bench generate or bench train-step with
+Each number is changed by itself; the others are those of bench generate or bench train-step with \
 the same options. Every measurement has a process, and so its memory, to itself.";
 
 /// Measure how cost grows with resolution, batch and threads

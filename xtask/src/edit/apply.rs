@@ -17,16 +17,19 @@ use crate::steps::Steps;
 const EXAMPLES: &str = "\
 Examples:
   A strip for each direction of a file, a row for each seed, from -3 to 3 standard deviations:
-    cargo xtask edit apply --network ffhq.pkl --directions sefa.safetensors --seeds 0-3 --trunc 0.7
+    cargo xtask edit apply --network ffhq.pkl --directions sefa.safetensors \\
+        --seeds 0-3 --trunc 0.7
   One direction, only in the coarse layers, of a picture that was projected:
-    cargo xtask edit apply --network ffhq.pkl --directions sefa.safetensors --only sefa2 --layers coarse \\
-        --strengths -5:5:11 --latents projected_w.npz
+    cargo xtask edit apply --network ffhq.pkl --directions sefa.safetensors \\
+        --only sefa2 --layers coarse --strengths -5:5:11 \\
+        --latents projected_w.npz
   All directions under each other, a picture for each seed:
-    cargo xtask edit apply --network ffhq.pkl --directions pca.safetensors --seeds 0-3 --rows directions
+    cargo xtask edit apply --network ffhq.pkl --directions pca.safetensors \\
+        --seeds 0-3 --rows directions
 
-The strips are named after their directions, or with --rows directions after their latents. A latent is
-edited after truncation, by strength * unit * direction in every chosen layer. --save-w keeps all
-edited latents, row by row, so that generate or another edit can go on from there.";
+The strips are named after their directions, or with --rows directions after their latents. A \
+latent is edited after truncation, by strength * unit * direction in every chosen layer. --save-w \
+keeps all edited latents, row by row, so that generate or another edit can go on from there.";
 
 /// Edit pictures along saved directions: strips of rising strengths
 #[derive(Debug, clap::Args)]

@@ -1,6 +1,6 @@
 //! `edit boundary`: a direction from labelled latents.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::Tensor;
@@ -8,6 +8,7 @@ use stylegan_edit::{
     BoundaryOptions, Direction, Directions, EditError, Method, NetworkKind, boundary, shared_w,
 };
 
+use super::chosen::read_directions;
 use super::labels::{Labels, SEED};
 use super::{chosen_layers, percent, write};
 use crate::files::check_file;
@@ -19,17 +20,20 @@ use crate::styles::Styles;
 const EXAMPLES: &str = "\
 Examples:
   From a table of seeds and what their pictures show, with lines such as seed,smile and 17,1:
-    cargo xtask edit boundary --network ffhq.pkl --labels smiles.csv --out smile.safetensors
+    cargo xtask edit boundary --network ffhq.pkl --labels smiles.csv \\
+        --out smile.safetensors
   From scores of latents in a file, one line for each, so that age doesn't change with it:
-    cargo xtask edit boundary --network ffhq.pkl --latents w.npz --labels scores.csv --column smile \\
+    cargo xtask edit boundary --network ffhq.pkl --latents w.npz \\
+        --labels scores.csv --column smile \\
         --orthogonal-to age.safetensors:age --out smile.safetensors
   Labels for a network of the built-in portraits:
-    cargo xtask metrics factors --network runs/00000-portraits-auto-batch16 --seeds 0-1999 --out factors.csv
+    cargo xtask metrics factors --network runs/00000-portraits-auto-batch16 \\
+        --seeds 0-1999 --out factors.csv
 
-A column of two values has the two classes, the larger value being the one that the direction leads
-to; of other numbers the highest and the lowest are taken. What is printed: the part of the latents
-that were left out of the fit (3 of 10) which the boundary puts on the right side, and what always
-guessing the commoner class would get right (chance).";
+A column of two values has the two classes, the larger value being the one that the direction \
+leads to; of other numbers the highest and the lowest are taken. What is printed: the part of the \
+latents that were left out of the fit (3 of 10) which the boundary puts on the right side, and \
+what always guessing the commoner class would get right (chance).";
 
 /// Find the direction from one class of labelled latents to the other (InterFaceGAN)
 #[derive(Debug, clap::Args)]
@@ -173,7 +177,7 @@ fn others(wanted: &[String], kind: NetworkKind) -> Result<Vec<Direction>> {
             Some((file, name)) if !PathBuf::from(wanted).exists() => (file, Some(name)),
             _ => (&wanted[..], None),
         };
-        let directions = Directions::read(file).with_context(of_option)?;
+        let directions = read_directions("--orthogonal-to", Path::new(file))?;
         directions.check_network(kind).with_context(of_option)?;
         match name {
             Some(name) => found.push(directions.get(name).with_context(of_option)?.clone()),
@@ -185,8 +189,8 @@ fn others(wanted: &[String], kind: NetworkKind) -> Result<Vec<Direction>> {
 
 /// What is in the file of `--append`.
 fn existing(args: &Args, kind: NetworkKind) -> Result<Vec<Direction>> {
-    let of_option = || format!("--append to {}", args.out.display());
-    let directions = Directions::read(&args.out).with_context(of_option)?;
-    directions.check_network(kind).with_context(of_option)?;
+    let directions = read_directions("--append to", &args.out)?;
+    let fits = directions.check_network(kind);
+    fits.with_context(|| format!("--append to {}", args.out.display()))?;
     Ok(directions.list().to_vec())
 }

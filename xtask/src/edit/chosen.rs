@@ -32,6 +32,15 @@ impl DirectionArgs {
     }
 }
 
+/// The file of directions that an option names.
+pub fn read_directions(option: &str, path: &Path) -> Result<Directions> {
+    Directions::read(path).map_err(|error| {
+        // The error names the file.
+        let message = format!("{option} {error}");
+        anyhow::Error::new(error).context(message)
+    })
+}
+
 /// What a strength of 1 is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum UnitArg {
@@ -61,7 +70,7 @@ pub struct Chosen<'a> {
 impl<'a> Chosen<'a> {
     /// The directions of the names in `only`, or all; they change `layers`, or those that they were found in.
     pub fn read(path: &'a Path, only: &[String], layers: Option<&'a Styles>) -> Result<Self> {
-        let file = Directions::read(path).with_context(|| of_option(path))?;
+        let file = read_directions("--directions", path)?;
         let list = match only {
             [] => file.list().to_vec(),
             names => {

@@ -12,10 +12,11 @@ Examples:
   The ten directions that change the styles of all layers the most:
     cargo xtask edit factorize --network ffhq.pkl --out sefa.safetensors
   Those of pose and shape alone, with every style alike as in the code of SeFa:
-    cargo xtask edit factorize --network ffhq.pkl --layers coarse --unit-rows --out coarse.safetensors
+    cargo xtask edit factorize --network ffhq.pkl --layers coarse --unit-rows \\
+        --out coarse.safetensors
 
-They are called sefa0, sefa1, ... The table says what part of the change that a random step makes is
-along each (share), and how far the latents of the network spread along it (sigma): the unit of
+They are called sefa0, sefa1, ... The table says what part of the change that a random step makes \
+is along each (share), and how far the latents of the network spread along it (sigma): the unit of \
 strengths in edit apply.";
 
 /// Find the directions that change the styles of chosen layers the most, from the weights alone (SeFa)

@@ -12,10 +12,12 @@ Examples:
   The ten directions along which w varies the most:
     cargo xtask edit pca --network ffhq.pkl --out pca.safetensors
   More samples, and edits of the coarse layers only:
-    cargo xtask edit pca --network ffhq.pkl --samples 100000 --layers coarse --out pca.safetensors
+    cargo xtask edit pca --network ffhq.pkl --samples 100000 --layers coarse \\
+        --out pca.safetensors
 
-They are called pca0, pca1, ... The table says what part of the variance of w is along each (share)
-and along all so far (sum), and the standard deviation (sigma): the unit of strengths in edit apply.";
+They are called pca0, pca1, ... The table says what part of the variance of w is along each \
+(share) and along all so far (sum), and the standard deviation (sigma): the unit of strengths in \
+edit apply.";
 
 /// Find the directions along which the latents vary the most (GANSpace)
 #[derive(Debug, clap::Args)]

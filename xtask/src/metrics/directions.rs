@@ -22,15 +22,19 @@ const SEED: u64 = 0;
 
 const EXAMPLES: &str = "\
 Example:
-  cargo xtask edit factorize --network runs/00000-portraits-auto-batch16 --out sefa.safetensors
-  cargo xtask metrics directions --network runs/00000-portraits-auto-batch16 --directions sefa.safetensors
+  cargo xtask edit factorize --network runs/00000-portraits-auto-batch16 \\
+      --out sefa.safetensors
+  cargo xtask metrics directions --network runs/00000-portraits-auto-batch16 \\
+      --directions sefa.safetensors
 
-First how well each factor is read: R2 is the part of its variance that is read right in portraits that
-the reading was not fitted to. Factors below 0.5 are left out of the rest. Then for each direction
+First how well each factor is read: R2 is the part of its variance that is read right in portraits \
+that the reading was not fitted to. Factors below 0.5 are left out of the rest. Then for each \
+direction:
   factor     the factor that it moves the most
-  effect     by how much for a strength of 1, in standard deviations of the factor over portraits
-  monotone   whether it moves it in one sense all the way: Spearman's rank correlation of strength and
-             factor, 1 or -1 is perfect
+  effect     by how much for a strength of 1, in standard deviations of the
+             factor over portraits
+  monotone   whether it moves it in one sense all the way: Spearman's rank
+             correlation of strength and factor, 1 or -1 is perfect
   selective  the factor's part of the sum of the squared effects on all factors
   next       the factor that it moves the most after that, and by how much
 The last line is the mean of directions that were drawn at random, for comparison.";

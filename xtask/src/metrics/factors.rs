@@ -17,14 +17,15 @@ const HELD_OUT: usize = 1024;
 
 const EXAMPLES: &str = "\
 Example:
-  cargo xtask metrics factors --network runs/00000-portraits-auto-batch16 --seeds 0-1999 --out factors.csv
-  cargo xtask edit boundary --network runs/00000-portraits-auto-batch16 --labels factors.csv \\
-      --column skin-dark --out skin.safetensors
+  cargo xtask metrics factors --network runs/00000-portraits-auto-batch16 \\
+      --seeds 0-1999 --out factors.csv
+  cargo xtask edit boundary --network runs/00000-portraits-auto-batch16 \\
+      --labels factors.csv --column skin-dark --out skin.safetensors
 
-Every line is about the picture of a seed, without truncation. A factor counts from the mean of the
-portraits in their standard deviations: 0 is a common value, 2 a rare one. Factors are read by a ridge
-regression of the picture's pixels at 16x16 that was fitted to drawn portraits; those are left out of
-which it gets less than half of the variance right.";
+Every line is about the picture of a seed, without truncation. A factor counts from the mean of \
+the portraits in their standard deviations: 0 is a common value, 2 a rare one. Factors are read by \
+a ridge regression of the picture's pixels at 16x16 that was fitted to drawn portraits; those are \
+left out of which it gets less than half of the variance right.";
 
 /// Read the factors of the built-in portraits off the pictures of a network that was trained on them
 #[derive(Debug, clap::Args)]

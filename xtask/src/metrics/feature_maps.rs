@@ -29,18 +29,22 @@ const SHOWN_SIDE: usize = 96;
 
 const EXAMPLES: &str = "\
 Example:
-  cargo xtask metrics feature-maps --network runs/00000-portraits-stylegan1-batch16 \\
-      --noise-mode none --out stylegan1.json --maps stylegan1.png
+  cargo xtask metrics feature-maps \\
+      --network runs/00000-portraits-stylegan1-batch16 --noise-mode none \\
+      --out stylegan1.json --maps stylegan1.png
 
-For every layer, before and after its normalisation (StyleGAN: instance norm and style, StyleGAN2:
+For every layer, before and after its normalisation (StyleGAN: instance norm and style, StyleGAN2: \
 demodulation, noise, bias and activation):
   scale   standard deviation of a map over its pixels, as the median over channels
-  varies  by how much that differs between pictures while the layer's own style stays the same, in
-          percent: what the layer lets through of how strong its input is
-  peak    how far the most extreme pixel of the most peaked map of a picture is from the mean, in
-          standard deviations; most is the highest that is possible
-  shared  the same for one pixel in all maps together: little above 1 where all maps differ, most
-          where a spot dominates all of them, as droplets do
+  varies  by how much that differs between pictures while the layer's own
+          style stays the same, in percent: what the layer lets through of how
+          strong its input is
+  peak    how far the most extreme pixel of the most peaked map of a picture
+          is from the mean, in standard deviations; most is the highest that
+          is possible
+  shared  the same for one pixel in all maps together: little above 1 where
+          all maps differ, most where a spot dominates all of them, as
+          droplets do
 cargo xtask plot feature-maps draws the files of --out.";
 
 /// Scale and peaks of the feature maps of a StyleGAN or StyleGAN2

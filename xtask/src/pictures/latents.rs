@@ -10,8 +10,7 @@ use stylegan_mapping::{broadcast, latents};
 
 use super::maker::PictureMaker;
 use super::noise::{self, PictureNoise};
-use crate::files::check_file;
-use crate::print_result;
+use crate::files::{self, check_file};
 use crate::progress::Terminal;
 use crate::seeds::Seeds;
 
@@ -380,12 +379,10 @@ impl SaveW {
         let Some(path) = &self.save_w else {
             return Ok(());
         };
-        let replaces = path.exists();
-        arrays::write(path, &[("w", &Tensor::cat(ws, 0)?)])?;
-        if replaces {
-            terminal.line("note: replaced the file that was there before");
-        }
-        print_result(path.display())
+        let ws = Tensor::cat(ws, 0)?;
+        files::write(path, terminal, |path| {
+            Ok(arrays::write(path, &[("w", &ws)])?)
+        })
     }
 }
 

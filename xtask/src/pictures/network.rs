@@ -33,10 +33,6 @@ pub struct TrainedArgs {
     /// Where to compute: cpu, cuda, cuda:N or metal
     #[arg(long, default_value = "cpu")]
     device: DeviceChoice,
-
-    /// Numbers that 3x3 convolutions multiply; they are added up in f32
-    #[arg(long, value_name = "TYPE", default_value = "f32")]
-    precision: PrecisionChoice,
 }
 
 /// A trained network on its device, and the class that pictures are made of.
@@ -49,8 +45,17 @@ pub struct Trained {
 impl TrainedArgs {
     /// Loads the network for a command.
     pub fn open(&self, command: &str, terminal: &Terminal) -> Result<Trained> {
+        self.open_in(PrecisionChoice::F32, command, terminal)
+    }
+
+    fn open_in(
+        &self,
+        precision: PrecisionChoice,
+        command: &str,
+        terminal: &Terminal,
+    ) -> Result<Trained> {
         let device = self.device.open(command)?;
-        let generator = network::load(&self.network, &device, self.precision, terminal)?;
+        let generator = network::load(&self.network, &device, precision, terminal)?;
         Trained::new(generator, device, self.class)
     }
 
@@ -62,7 +67,7 @@ impl TrainedArgs {
     ) -> Result<(Trained, Option<Discriminator>)> {
         let device = self.device.open(command)?;
         let (generator, discriminator) =
-            network::load_with_discriminator(&self.network, &device, self.precision, terminal)?;
+            network::load_with_discriminator(&self.network, &device, terminal)?;
         let trained = Trained::new(generator, device, self.class)?;
         Ok((trained, discriminator))
     }
@@ -158,9 +163,23 @@ pub struct MakingArgs {
     /// [default: one for each thread, as far as memory has room for them; on a GPU 1]
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
+
+    /// Numbers that 3x3 convolutions multiply; they are added up in f32
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    precision: PrecisionChoice,
 }
 
 impl MakingArgs {
+    /// Loads the network for a command.
+    pub fn open(
+        &self,
+        trained: &TrainedArgs,
+        command: &str,
+        terminal: &Terminal,
+    ) -> Result<Trained> {
+        trained.open_in(self.precision, command, terminal)
+    }
+
     /// What makes the pictures of a network.
     pub fn maker(
         &self,
@@ -195,7 +214,7 @@ impl NetworkArgs {
         if let Some(psi) = self.trunc {
             ensure!(psi.is_finite(), "--trunc {psi}: must be a number");
         }
-        let trained = self.trained.open(command, terminal)?;
+        let trained = self.making.open(&self.trained, command, terminal)?;
         let truncation = self.truncation(&trained.generator.config)?;
         Ok(PictureMaker {
             asked_for: self.asked_for(),
@@ -262,7 +281,6 @@ mod tests {
                 network: PathBuf::new(),
                 class: None,
                 device: DeviceChoice::Cpu,
-                precision: PrecisionChoice::F32,
             },
             trunc,
             trunc_cutoff,
@@ -274,6 +292,7 @@ mod tests {
         MakingArgs {
             noise_mode,
             batch: None,
+            precision: PrecisionChoice::F32,
         }
     }
 

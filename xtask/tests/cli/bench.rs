@@ -111,7 +111,11 @@ fn an_exported_network_has_parameters_inputs_and_results() {
         ("generate", &["G", "expected"][..]),
         ("train-step", &["D", "G", "expected"]),
     ] {
-        stdout(&xtask(&tiny(&["bench", work], &more)));
+        let replaces = path.exists();
+        let run = xtask(&tiny(&["bench", work], &more));
+        stdout(&run);
+        let note = "note: replaced the file that was there before".to_string();
+        assert_eq!(lines(&run).contains(&note), replaces, "{:#?}", lines(&run));
         let file = stylegan_checkpoint::Checkpoint::read(&path, &candle_core::Device::Cpu).unwrap();
         assert_eq!(file.metadata["config"]["generator"]["z_dim"], 8);
         let sections_found = file

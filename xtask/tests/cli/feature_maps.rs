@@ -81,5 +81,5 @@ fn adain_fixes_the_scale_of_maps_and_demodulation_does_not() {
     }
     assert!(drawn.len() < 100_000, "{} bytes", drawn.len());
     let again = lines(&xtask(&plot));
-    assert_eq!(again, ["note: replaced the picture that was there before"]);
+    assert_eq!(again, ["note: replaced the file that was there before"]);
 }

@@ -40,7 +40,7 @@ fn one_run_and_several_become_small_pictures() {
     let lines_drawn = |svg: &str| svg.matches("<polyline").count();
 
     let (two, notes) = plot(&[&runs[0], &runs[1]]);
-    assert_eq!(notes, ["note: replaced the picture that was there before"]);
+    assert_eq!(notes, ["note: replaced the file that was there before"]);
     assert!(two.contains("00001-portraits-subset100-auto-batch8"));
     assert!(two.len() < 100_000, "{} bytes", two.len());
     assert!(lines_drawn(&two) > lines_drawn(&one));

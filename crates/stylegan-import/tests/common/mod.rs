@@ -42,7 +42,11 @@ pub fn samples() -> Result<Vec<Sample>> {
     for folder in ["checkpoints", "stylegan1/pkl"] {
         let folder = stylegan_goldens::folder(folder);
         let mut paths = Vec::new();
-        for entry in std::fs::read_dir(&folder)? {
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) => bail!("{}: {error}", folder.display()),
+        };
+        for entry in entries {
             paths.push(entry?.path());
         }
         paths.sort();
@@ -70,14 +74,17 @@ pub fn samples() -> Result<Vec<Sample>> {
                 Some("pkl" | "pt" | "pth") => {}
                 _ if name.ends_with("_expected.safetensors") => continue,
                 _ if name.ends_with("_expected.json") => continue,
-                _ => bail!("{name}: neither a sample nor what is expected of one"),
+                _ => bail!(
+                    "{}: neither a sample nor what is expected of one",
+                    path.display()
+                ),
             }
             let Some(stem) = expected
                 .iter()
                 .rev()
                 .find(|stem| name.starts_with(stem.as_str()))
             else {
-                bail!("{name}: no expected values beside it");
+                bail!("{}: no expected values beside it", path.display());
             };
             unused.remove(stem);
             let file = folder.join(format!("{stem}_expected.safetensors"));
