@@ -23,12 +23,12 @@ strengths in edit apply.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
+    #[command(flatten)]
+    found: FoundArgs,
+
     /// Count every style alike, however strongly it responds to w, as the published code of SeFa does
     #[arg(long)]
     unit_rows: bool,
-
-    #[command(flatten)]
-    found: FoundArgs,
 }
 
 /// Runs `edit factorize`.

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::{fail, lines, snapshot, succeed, text, train_tiny, train_tiny_with, xtask};
+use crate::common::{
+    fail, lines, snapshot, succeed, text, train_tiny, train_tiny_with, words, xtask,
+};
 
 const HALF: [&str; 2] = ["--kimg", "0.08"];
 const WHOLE: [&str; 2] = ["--kimg", "0.16"];
@@ -333,31 +335,28 @@ fn options_that_contradict_the_checkpoint_are_refused() {
 #[test]
 fn other_pictures_than_those_of_the_training_are_refused_with_a_way_to_use_them() {
     let folder = tempfile::tempdir().unwrap();
-    let newest = snapshot(&train_tiny(folder.path(), &["--kimg", "0.008"]));
+    let outdir = text(folder.path());
+    // On all portraits.
+    let tiny = "train --resolution 8 --channel-base 64 --channel-max 8 --z-dim 8 --w-dim 8 --batch 8 --kimg 0.008";
+    let train: Vec<&str> = words(tiny).chain(["--outdir", outdir]).collect();
+    let newest = snapshot(&xtask(&train));
+    let network = text(&newest);
     let pictures = folder.path().join("pictures");
-    let (network, pictures) = (text(&newest), text(&pictures));
-    succeed(&[
-        "generate",
-        "--network",
-        network,
-        "--seeds",
-        "0-2",
-        "--outdir",
-        pictures,
-    ]);
-    let more = ["--data", pictures, "--kimg", "0.016"];
+    let generate = ["generate", "--seeds", "0-2", "--network", network];
+    succeed(&with(&generate, &["--outdir", text(&pictures)]));
+    let more = ["--data", text(&pictures), "--kimg", "0.016"];
     let expected = format!(
-        "error: {network}: was trained with 100 pictures, but the data has 3: 3 pictures from {pictures}, 8x8 RGB; \
-         give the pictures of that training with --data, or start a new one from its networks: resume from a copy \
-         of them that convert makes"
+        "error: {network}: was trained with 8192 pictures, but the data has 3: 3 pictures from {}, 8x8 RGB; give \
+         the pictures of that training with --data, or start a new one from its networks: resume from a copy of them \
+         that convert makes",
+        pictures.display()
     );
     let refused = fail(&with(&["train", "--resume", network], &more));
     assert_eq!(lines(&refused), [expected]);
     let copy = folder.path().join("copy.safetensors");
     succeed(&["convert", network, text(&copy)]);
-    let outdir = ["--outdir", text(folder.path())];
-    let resume = with(&["train", "--resume", text(&copy)], &more);
-    snapshot(&xtask(&with(&resume, &outdir)));
+    let resume = ["train", "--outdir", outdir, "--resume", text(&copy)];
+    snapshot(&xtask(&with(&resume, &more)));
 }
 
 #[test]
