@@ -1,5 +1,7 @@
 //! The parts of the convolution family that its public functions do not show.
 
+use std::fmt::Debug;
+
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::cpu::{
@@ -7,20 +9,34 @@ use super::cpu::{
 };
 use super::winograd::Source;
 use super::{Conv2d, Derivative, Epilogue, Geometry, Plain, Precision, WeightLayout, winograd};
+use crate::kernel::Float;
 use crate::simd::Level;
+use crate::tests::on_threads;
 
-/// Not the identity when applied twice, and different for every pixel.
-struct Numbered {
-    channels: usize,
-    pixels: usize,
+/// Not the identity when applied twice, and different for every pixel of so many channels of so many pixels.
+pub(super) struct Numbered(pub(super) [usize; 2]);
+
+impl Numbered {
+    /// What becomes of the value at an index of the result.
+    fn of<T: Float>(value: T, at: usize) -> T {
+        T::from_f64(2.0) * value + T::from_f64(at as f64)
+    }
 }
 
-impl Epilogue<f64> for Numbered {
-    fn finish(&self, sample: usize, channel: usize, first_pixel: usize, row: &mut [f64]) {
-        let first = (sample * self.channels + channel) * self.pixels + first_pixel;
+impl<T: Float> Epilogue<T> for Numbered {
+    fn finish(&self, sample: usize, channel: usize, first_pixel: usize, row: &mut [T]) {
+        let first = (sample * self.0[0] + channel) * self.0[1] + first_pixel;
         for (i, value) in row.iter_mut().enumerate() {
-            *value = 2.0 * *value + (first + i) as f64;
+            *value = Self::of(*value, first + i);
         }
+    }
+}
+
+/// Checks that [`Numbered`] has finished every one of the `plain` results once.
+pub(super) fn finished_once<T: Float + Debug>(case: &dyn Debug, plain: &[T], finished: &[T]) {
+    assert_eq!(plain.len(), finished.len(), "{case:?}");
+    for (at, (&plain, &finished)) in plain.iter().zip(finished).enumerate() {
+        assert_eq!(finished, Numbered::of(plain, at), "{case:?} at {at}");
     }
 }
 
@@ -50,14 +66,9 @@ fn the_epilogue_finishes_every_pixel_once() -> Result<()> {
             let size = n * to.iter().product::<usize>();
             let (mut plain, mut finished) = (vec![f64::NAN; size], vec![f64::NAN; size]);
             convolve(&g, by, &input, &weight, None, &Plain, &mut plain);
-            let epilogue = Numbered {
-                channels: to[0],
-                pixels: to[1] * to[2],
-            };
+            let epilogue = Numbered([to[0], to[1] * to[2]]);
             convolve(&g, by, &input, &weight, None, &epilogue, &mut finished);
-            for (at, (plain, finished)) in plain.iter().zip(&finished).enumerate() {
-                assert_eq!(*finished, 2.0 * plain + at as f64, "{by:?} {g:?} at {at}");
-            }
+            finished_once(&(by, &g), &plain, &finished);
         }
     }
     Ok(())
@@ -178,6 +189,19 @@ pub(super) fn error(got: &[f32], expected: &[f64]) -> f64 {
         }
     };
     got.iter().zip(expected).map(difference).fold(0.0, f64::max) / largest
+}
+
+/// Checks that results are finite, and the same bits on one, two and three threads.
+pub(super) fn same_on_any_number_of_threads(case: &dyn Debug, run: impl Fn() -> Vec<f32> + Sync) {
+    let one = on_threads(1, &run);
+    assert!(one.iter().all(|y| y.is_finite()), "{case:?}");
+    for threads in [2, 3] {
+        assert_eq!(
+            one,
+            on_threads(threads, &run),
+            "{case:?} on {threads} threads"
+        );
+    }
 }
 
 pub(super) fn wide(values: &[f32]) -> Vec<f64> {
@@ -388,27 +412,12 @@ fn winograd_gives_the_same_bits_on_any_number_of_threads() -> Result<()> {
         let x = waves(1, g.n * g.x.iter().product::<usize>());
         let w = waves(2, case.inputs * case.outputs * 9);
         let (shape, kernels) = as_winograd(&g, Derivative::Y, &w).expect("3x3, stride 1");
-        let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        same_on_any_number_of_threads(&case, || {
             let mut y = vec![f32::NAN; g.n * g.y.iter().product::<usize>()];
-            let level = Level::available()[0];
-            pool.expect("a pool").install(|| {
-                winograd::convolve(
-                    level,
-                    &shape,
-                    &x,
-                    Source::Stored(kernels),
-                    None,
-                    &Plain,
-                    &mut y,
-                );
-            });
+            let (level, weight) = (Level::available()[0], Source::Stored(kernels));
+            winograd::convolve(level, &shape, &x, weight, None, &Plain, &mut y);
             y
-        };
-        let one = run(1);
-        assert!(one.iter().all(|y| y.is_finite()));
-        assert_eq!(one, run(2), "{case:?}");
-        assert_eq!(one, run(3), "{case:?}");
+        });
     }
     Ok(())
 }
@@ -458,32 +467,14 @@ fn weight_gradients_have_the_same_bits_on_any_number_of_threads() -> Result<()> 
         let g = case.geometry()?;
         let [x, y] = [g.x, g.y].map(|dims| waves(dims[0], g.n * dims.iter().product::<usize>()));
         let (shape, strides) = as_winograd_gradient(&g).expect("3x3, stride 1");
-        let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        same_on_any_number_of_threads(&case, || {
             let mut out = vec![f32::NAN; case.inputs * case.outputs * 9];
             let (level, x, y) = (Level::available()[0], (&x[..], None), (&y[..], None));
-            pool.expect("a pool").install(|| {
-                winograd::weight_gradient(level, &shape, x, y, strides, &mut out);
-            });
+            winograd::weight_gradient(level, &shape, x, y, strides, &mut out);
             out
-        };
-        let one = run(1);
-        assert!(one.iter().all(|w| w.is_finite()));
-        assert_eq!(one, run(2), "{case:?}");
-        assert_eq!(one, run(3), "{case:?}");
+        });
     }
     Ok(())
-}
-
-/// Different for every pixel of planes of so many pixels, so many per sample.
-struct Plane([usize; 2]);
-impl Epilogue<f32> for Plane {
-    fn finish(&self, sample: usize, channel: usize, first_pixel: usize, row: &mut [f32]) {
-        let first = (sample * self.0[0] + channel) * self.0[1] + first_pixel;
-        for (i, value) in row.iter_mut().enumerate() {
-            *value = 2.0 * *value + (first + i) as f32;
-        }
-    }
 }
 
 #[test]
@@ -505,7 +496,7 @@ fn the_epilogue_of_winograd_finishes_every_pixel_once() -> Result<()> {
             &Plain,
             &mut plain,
         );
-        let epilogue = Plane([g.y[0], g.y[1] * g.y[2]]);
+        let epilogue = Numbered([g.y[0], g.y[1] * g.y[2]]);
         winograd::convolve(
             level,
             &shape,
@@ -515,9 +506,7 @@ fn the_epilogue_of_winograd_finishes_every_pixel_once() -> Result<()> {
             &epilogue,
             &mut finished,
         );
-        for (at, (plain, finished)) in plain.iter().zip(&finished).enumerate() {
-            assert_eq!(*finished, 2.0 * plain + at as f32, "{case:?} at {at}");
-        }
+        finished_once(&case, &plain, &finished);
     }
     Ok(())
 }
@@ -590,7 +579,7 @@ fn transposed_winograd_stays_close_to_f64() -> Result<()> {
                 "{n}x{i}x{h}x{w} packed"
             );
             let mut finished = vec![f32::NAN; count];
-            let (weight, epilogue) = (Source::Stored(kernels), Plane([o, size[0] * size[1]]));
+            let (weight, epilogue) = (Source::Stored(kernels), Numbered([o, size[0] * size[1]]));
             let style = Some(&style[..]);
             winograd::convolve_transposed(
                 level,
@@ -601,13 +590,7 @@ fn transposed_winograd_stays_close_to_f64() -> Result<()> {
                 &epilogue,
                 &mut finished,
             );
-            for (at, (plain, finished)) in got.iter().zip(&finished).enumerate() {
-                assert_eq!(
-                    *finished,
-                    2.0 * plain + at as f32,
-                    "{n}x{i}x{h}x{w} at {at}"
-                );
-            }
+            finished_once(&shape, &got, &finished);
         }
     }
     Ok(())
@@ -673,7 +656,7 @@ fn a_few_pixels_from_packed_weights_stay_close_to_f64() -> Result<()> {
             );
             let error = error(&got, &expected);
             assert!(error < 2e-6, "{level:?} {transposed} {shape:?}: {error:e}");
-            let plane = Plane([o, rows * columns]);
+            let plane = Numbered([o, rows * columns]);
             winograd::convolve_few(
                 level,
                 &shape,
@@ -684,9 +667,7 @@ fn a_few_pixels_from_packed_weights_stay_close_to_f64() -> Result<()> {
                 &plane,
                 &mut finished,
             );
-            for (at, (plain, finished)) in got.iter().zip(&finished).enumerate() {
-                assert_eq!(*finished, 2.0 * plain + at as f32, "{shape:?} at {at}");
-            }
+            finished_once(&shape, &got, &finished);
         }
     }
     Ok(())

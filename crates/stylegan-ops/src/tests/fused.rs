@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 use proptest::prelude::*;
 
-use super::{Normal, difference, values};
+use super::{Normal, difference, on_threads, values};
 use crate::fused::without_graph;
 use crate::*;
 
@@ -247,21 +247,15 @@ fn without_a_graph_results_do_not_depend_on_the_number_of_threads() -> Result<()
             ..layer(1, DType::F32, [3, 24, 40, 37])
         },
     ];
-    let on = |threads: usize| -> Result<Vec<[Vec<f64>; 3]>> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        let run = |layer: &Layer| {
-            let single = layer.prepared(Precision::F32)?;
-            let half = layer.prepared(Precision::Bf16)?;
-            Ok([layer.fused()?, single, half].map(|y| values(&y)))
-        };
-        pool.install(|| layers.iter().map(run).collect())
+    let run = |layer: &Layer| -> Result<[Vec<f64>; 3]> {
+        let single = layer.prepared(Precision::F32)?;
+        let half = layer.prepared(Precision::Bf16)?;
+        Ok([layer.fused()?, single, half].map(|y| values(&y)))
     };
-    let one = on(1)?;
+    let all = || layers.iter().map(run).collect::<Result<Vec<_>>>();
+    let one = on_threads(1, all)?;
     for threads in [2, 3] {
-        assert!(on(threads)? == one, "{threads} threads");
+        assert!(on_threads(threads, all)? == one, "{threads} threads");
     }
     Ok(())
 }

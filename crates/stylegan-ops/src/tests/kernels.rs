@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 use proptest::prelude::*;
 
-use super::{Normal, difference};
+use super::{Normal, difference, on_threads};
 use crate::conv::Geometry;
 use crate::*;
 
@@ -675,16 +675,9 @@ fn results_do_not_depend_on_the_number_of_threads() -> Result<()> {
             .flat_map(super::values)
             .collect())
     };
-    let on = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(run)
-    };
-    let one = on(1)?;
+    let one = on_threads(1, run)?;
     for threads in [2, 3, 7] {
-        assert!(on(threads)? == one, "{threads} threads");
+        assert!(on_threads(threads, run)? == one, "{threads} threads");
     }
     Ok(())
 }

@@ -1,8 +1,10 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::{convolve, weight_gradient};
-use crate::conv::tests::{error, waves, wide};
-use crate::conv::{Conv2d, Derivative, Epilogue, Geometry, Plain, WeightLayout, cpu};
+use crate::conv::tests::{
+    Numbered, error, finished_once, same_on_any_number_of_threads, waves, wide,
+};
+use crate::conv::{Conv2d, Derivative, Geometry, Plain, WeightLayout, cpu};
 use crate::simd::Level;
 
 /// Pictures that are read in place and not; tiles of rows and of samples, the last one smaller; panels of every width
@@ -114,37 +116,17 @@ fn results_have_the_same_bits_on_any_number_of_threads() -> Result<()> {
     for g in geometries()? {
         let [x, y] = [g.x, g.y].map(|dims| waves(dims[0], size(&g, dims)));
         let w = waves(2, weights(&g));
-        let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        same_on_any_number_of_threads(&g, || {
             let level = Level::available()[0];
-            let results = || {
-                let [mut by_x, mut by_y, mut by_w] =
-                    [x.len(), y.len(), w.len()].map(|len| vec![f32::NAN; len]);
-                convolve(level, &g, Derivative::Y, &x, &w, None, &Plain, &mut by_y);
-                convolve(level, &g, Derivative::X, &y, &w, None, &Plain, &mut by_x);
-                weight_gradient(level, &g, [&x, &y], [None, None], &mut by_w);
-                [by_x, by_y, by_w].concat()
-            };
-            pool.expect("a pool").install(results)
-        };
-        let one = run(1);
-        assert!(one.iter().all(|y| y.is_finite()), "{g:?}");
-        assert_eq!(one, run(2), "{g:?}");
-        assert_eq!(one, run(3), "{g:?}");
+            let [mut by_x, mut by_y, mut by_w] =
+                [x.len(), y.len(), w.len()].map(|len| vec![f32::NAN; len]);
+            convolve(level, &g, Derivative::Y, &x, &w, None, &Plain, &mut by_y);
+            convolve(level, &g, Derivative::X, &y, &w, None, &Plain, &mut by_x);
+            weight_gradient(level, &g, [&x, &y], [None, None], &mut by_w);
+            [by_x, by_y, by_w].concat()
+        });
     }
     Ok(())
-}
-
-/// Different for every pixel of planes of so many pixels, so many per sample.
-struct Numbered([usize; 2]);
-
-impl Epilogue<f32> for Numbered {
-    fn finish(&self, sample: usize, channel: usize, first_pixel: usize, row: &mut [f32]) {
-        let first = (sample * self.0[0] + channel) * self.0[1] + first_pixel;
-        for (i, value) in row.iter_mut().enumerate() {
-            *value = 2.0 * *value + (first + i) as f32;
-        }
-    }
 }
 
 #[test]
@@ -158,9 +140,7 @@ fn the_epilogue_finishes_every_pixel_once() -> Result<()> {
             convolve(level, &g, by, &input, &w, None, &Plain, &mut plain);
             let epilogue = Numbered([to[0], to[1] * to[2]]);
             convolve(level, &g, by, &input, &w, None, &epilogue, &mut finished);
-            for (at, (plain, finished)) in plain.iter().zip(&finished).enumerate() {
-                assert_eq!(*finished, 2.0 * plain + at as f32, "{by:?} {g:?} at {at}");
-            }
+            finished_once(&(by, &g), &plain, &finished);
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The last row and column of a transposed convolution of stride 2, where they would begin tiles of their own.
 
-use super::product::{self, Strides};
+use super::precision::Precision;
+use super::product::{self, Place};
 use super::weights::Weights;
 use super::{Pictures, Shape};
 use crate::parallel::SharedOut;
@@ -65,12 +66,14 @@ impl<L: Lanes> Work for Border<'_, L> {
         for (tap, sums) in taps.zip(sums.chunks_exact_mut(of_tap)) {
             let taps = self.weights.tap(self.panel, tap);
             for &(start, width) in &panels {
-                let strides = Strides {
+                let place = Place {
                     row: vectors,
                     vector: 1,
+                    accumulate: false,
                 };
                 let pixels = &pixels[start * inputs..(start + width) * inputs];
-                product::multiply(l, taps, lanes, pixels, &mut sums[start..], strides, false);
+                let sums = &mut sums[start..];
+                product::multiply(l, Precision::F32, taps, lanes, pixels, sums, place);
             }
         }
         let sums = l.floats(sums);

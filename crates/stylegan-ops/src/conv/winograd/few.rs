@@ -13,7 +13,7 @@
 use rayon::prelude::*;
 
 use super::weights::{Packed, TAPS, Weights};
-use super::{Finish, FinishRun, Pictures, Shape};
+use super::{Finish, Pictures, Shape, finishing};
 use crate::conv::Epilogue;
 use crate::parallel::{SharedOut, planes};
 use crate::simd::{Lanes, Level, Scope, Scratch, WithLanes, Work, dispatch};
@@ -91,15 +91,7 @@ impl<E: Epilogue<f32>> WithLanes for Few<'_, E> {
         let Self {
             epilogue, shape, ..
         } = self;
-        let finish = |sample: usize, channel: usize, first_pixel: usize, row: &mut [f32]| {
-            l.run(FinishRun {
-                epilogue,
-                sample,
-                channel,
-                first_pixel,
-                row,
-            });
-        };
+        let finish = finishing(l, epilogue);
         let [inputs, h, w] = shape.input;
         let padded = [padded(h), padded(w)];
         let plane = padded[0] * padded[1];

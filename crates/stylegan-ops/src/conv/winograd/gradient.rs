@@ -17,7 +17,8 @@
 
 use rayon::prelude::*;
 
-use super::product::{self, Strides};
+use super::precision::Precision;
+use super::product::{self, Place};
 use super::{Pictures, Shape, TILE, points};
 use crate::parallel::SharedOut;
 use crate::simd::{Lanes, Level, Scope, Scratch, WithLanes, Work, dispatch};
@@ -384,18 +385,18 @@ impl<L: Lanes> Work for Sum<'_, L> {
     #[inline(always)]
     fn call(self) {
         let tiles = self.gradients.len();
-        let strides = Strides {
-            row: self.sums.len() / L::LANES,
-            vector: 1,
-        };
         for from in (0..tiles).step_by(DEPTH) {
             let to = tiles.min(from + DEPTH);
-            let accumulate = self.accumulate || from > 0;
+            let place = Place {
+                row: self.sums.len() / L::LANES,
+                vector: 1,
+                accumulate: self.accumulate || from > 0,
+            };
             for &(start, width) in self.groups {
                 let b = &self.pictures[start * tiles + from * width..start * tiles + to * width];
                 let a = &self.gradients[from..to];
                 let sums = &mut self.sums[start..];
-                product::multiply(self.l, a, self.outputs, b, sums, strides, accumulate);
+                product::multiply(self.l, Precision::F32, a, self.outputs, b, sums, place);
             }
         }
     }

@@ -56,7 +56,7 @@ use few::Few;
 pub(crate) use gradient::{pays as gradient_pays, weight_gradient};
 use plan::{Block, Plan};
 pub use precision::Precision;
-use product::Strides;
+use product::Place;
 use scheme::{Doubled, MOST_PRODUCTS, MOST_RESULTS, Same, Scheme};
 use tiling::Tiles;
 use weights::Weights;
@@ -264,15 +264,7 @@ impl<S: Scheme, E: Epilogue<f32>> WithLanes for Convolve<'_, S, E> {
 
     fn with<L: Lanes>(self, l: L) {
         let Self { epilogue, .. } = self;
-        let finish = |sample: usize, channel: usize, first_pixel: usize, row: &mut [f32]| {
-            l.run(FinishRun {
-                epilogue,
-                sample,
-                channel,
-                first_pixel,
-                row,
-            });
-        };
+        let finish = finishing(l, epilogue);
         let finish: Option<Finish> = if E::EMPTY { None } else { Some(&finish) };
         let plan = Plan::new::<S, L>(self.shape);
         let weights = match self.weight {
@@ -305,6 +297,22 @@ impl<S: Scheme, E: Epilogue<f32>> WithLanes for Convolve<'_, S, E> {
             scheme: PhantomData::<S>,
         };
         rayon::join(|| task.border(), || task.all(shared));
+    }
+}
+
+/// A [`Finish`].
+fn finishing<L: Lanes, E: Epilogue<f32>>(
+    l: L,
+    epilogue: &E,
+) -> impl Fn(usize, usize, usize, &mut [f32]) + Sync {
+    move |sample, channel, first_pixel, row| {
+        l.run(FinishRun {
+            epilogue,
+            sample,
+            channel,
+            first_pixel,
+            row,
+        });
     }
 }
 
@@ -587,11 +595,11 @@ impl<S: Scheme, L: Lanes> Task<'_, S, L> {
     ) {
         let precision = self.weights.precision;
         let depth = precision.depth(channels.len());
-        let strides = Strides {
+        let place = Place {
             row: S::PRODUCTS * tiles.vectors,
             vector: S::PRODUCTS,
+            accumulate: channels.start > 0,
         };
-        let accumulate = channels.start > 0;
         let kernel = S::kernel(row);
         let (weights, [panel_step, column_step]) =
             self.weights
@@ -602,17 +610,10 @@ impl<S: Scheme, L: Lanes> Task<'_, S, L> {
                 let b = &transformed[start * depth..(start + width) * depth];
                 for (i, panel) in panels.clone().enumerate() {
                     let a = &weights[i * panel_step + S::kernel(column) * column_step..][..depth];
-                    let at = i * L::LANES * strides.row + strides.vector * start + column;
+                    let at = i * L::LANES * place.row + place.vector * start + column;
                     let sums = &mut products[at..];
                     let count = self.lanes(panel);
-                    match precision {
-                        Precision::F32 => {
-                            product::multiply(self.l, a, count, b, sums, strides, accumulate);
-                        }
-                        Precision::Bf16 => {
-                            product::multiply_pairs(self.l, a, count, b, sums, strides, accumulate);
-                        }
-                    }
+                    product::multiply(self.l, precision, a, count, b, sums, place);
                 }
             }
         }

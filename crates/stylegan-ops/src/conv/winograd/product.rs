@@ -1,5 +1,6 @@
 //! The matrix products of one row of frequencies.
 
+use super::precision::Precision;
 use crate::simd::Lanes;
 
 /// The widest panel of vectors whose products with [`rows`] outputs stay in the registers.
@@ -30,9 +31,11 @@ pub(super) fn panels<L: Lanes>(vectors: usize) -> Vec<(usize, usize)> {
 
 /// Where the sums of a product go: row i, vector j is element `i * row + j * vector`.
 #[derive(Clone, Copy)]
-pub(super) struct Strides {
+pub(super) struct Place {
     pub(super) row: usize,
     pub(super) vector: usize,
+    /// Whether they are added to what is there.
+    pub(super) accumulate: bool,
 }
 
 /// How two vectors are multiplied and added to a third.
@@ -70,36 +73,25 @@ impl Factors for PairsAtOnce {
     }
 }
 
-/// [`multiply`] of pairs in bf16, whose products are summed in f32.
-#[inline(always)]
-pub(super) fn multiply_pairs<L: Lanes>(
-    l: L,
-    a: &[L::Vector],
-    count: usize,
-    b: &[L::Vector],
-    sums: &mut [L::Vector],
-    strides: Strides,
-    accumulate: bool,
-) {
-    match l.has_pairs() {
-        true => multiply_as::<L, PairsAtOnce>(l, a, count, b, sums, strides, accumulate),
-        false => multiply_as::<L, Pairs>(l, a, count, b, sums, strides, accumulate),
-    }
-}
-
 /// `sums[i][j] = sum_k a[k][i] * b[k][j]` for the lanes i of a panel `a` of one vector per k, up to `count`
-/// of them, and the vectors j of a panel `b`; added to what is there if `accumulate`.
+/// of them, and the vectors j of a panel `b`. Vectors in bf16 are pairs of k, whose products are summed in f32.
 #[inline(always)]
 pub(super) fn multiply<L: Lanes>(
     l: L,
+    precision: Precision,
     a: &[L::Vector],
     count: usize,
     b: &[L::Vector],
     sums: &mut [L::Vector],
-    strides: Strides,
-    accumulate: bool,
+    place: Place,
 ) {
-    multiply_as::<L, Single>(l, a, count, b, sums, strides, accumulate);
+    match precision {
+        Precision::F32 => multiply_as::<L, Single>(l, a, count, b, sums, place),
+        Precision::Bf16 if l.has_pairs() => {
+            multiply_as::<L, PairsAtOnce>(l, a, count, b, sums, place);
+        }
+        Precision::Bf16 => multiply_as::<L, Pairs>(l, a, count, b, sums, place),
+    }
 }
 
 #[inline(always)]
@@ -109,22 +101,21 @@ fn multiply_as<L: Lanes, F: Factors>(
     count: usize,
     b: &[L::Vector],
     sums: &mut [L::Vector],
-    strides: Strides,
-    accumulate: bool,
+    place: Place,
 ) {
     let a = l.floats(a);
     for first in (0..count).step_by(rows::<L>()) {
-        let sums = &mut sums[first * strides.row..];
+        let sums = &mut sums[first * place.row..];
         match (rows::<L>(), b.len() / (a.len() / L::LANES)) {
-            (8, 1) => tile::<L, F, 8, 1>(l, a, first, b, sums, strides, accumulate),
-            (8, 2) => tile::<L, F, 8, 2>(l, a, first, b, sums, strides, accumulate),
-            (8, 3) => tile::<L, F, 8, 3>(l, a, first, b, sums, strides, accumulate),
-            (4, 1) => tile::<L, F, 4, 1>(l, a, first, b, sums, strides, accumulate),
-            (4, 2) => tile::<L, F, 4, 2>(l, a, first, b, sums, strides, accumulate),
-            (4, 3) => tile::<L, F, 4, 3>(l, a, first, b, sums, strides, accumulate),
-            (4, 4) => tile::<L, F, 4, 4>(l, a, first, b, sums, strides, accumulate),
-            (4, 5) => tile::<L, F, 4, 5>(l, a, first, b, sums, strides, accumulate),
-            (4, 6) => tile::<L, F, 4, 6>(l, a, first, b, sums, strides, accumulate),
+            (8, 1) => tile::<L, F, 8, 1>(l, a, first, b, sums, place),
+            (8, 2) => tile::<L, F, 8, 2>(l, a, first, b, sums, place),
+            (8, 3) => tile::<L, F, 8, 3>(l, a, first, b, sums, place),
+            (4, 1) => tile::<L, F, 4, 1>(l, a, first, b, sums, place),
+            (4, 2) => tile::<L, F, 4, 2>(l, a, first, b, sums, place),
+            (4, 3) => tile::<L, F, 4, 3>(l, a, first, b, sums, place),
+            (4, 4) => tile::<L, F, 4, 4>(l, a, first, b, sums, place),
+            (4, 5) => tile::<L, F, 4, 5>(l, a, first, b, sums, place),
+            (4, 6) => tile::<L, F, 4, 6>(l, a, first, b, sums, place),
             (_, width) => unreachable!("a panel of {width} vectors"),
         }
     }
@@ -137,14 +128,13 @@ fn tile<L: Lanes, F: Factors, const ROWS: usize, const WIDTH: usize>(
     first: usize,
     b: &[L::Vector],
     sums: &mut [L::Vector],
-    strides: Strides,
-    accumulate: bool,
+    place: Place,
 ) {
     let mut sum = [[l.splat(0.0); WIDTH]; ROWS];
-    if accumulate {
+    if place.accumulate {
         for (i, row) in sum.iter_mut().enumerate() {
             for (j, sum) in row.iter_mut().enumerate() {
-                *sum = sums[i * strides.row + j * strides.vector];
+                *sum = sums[i * place.row + j * place.vector];
             }
         }
     }
@@ -160,7 +150,7 @@ fn tile<L: Lanes, F: Factors, const ROWS: usize, const WIDTH: usize>(
     }
     for (i, row) in sum.iter().enumerate() {
         for (j, &sum) in row.iter().enumerate() {
-            sums[i * strides.row + j * strides.vector] = sum;
+            sums[i * place.row + j * place.vector] = sum;
         }
     }
 }
